@@ -1,0 +1,188 @@
+/*
+ * A backend is a table of operations on tensors in NHWC. `cpu` fills it with oneDNN and OpenMP C. Nothing above this header knows which
+ * backend runs. Operations cannot fail halfway: whatever can be refused is refused when it is created, before step 0; a failure
+ * of the device itself is sticky and read with status().
+ *
+ * No operation allocates. Every reduction has a fixed order for a fixed number of threads, and there are no float atomics.
+ * Outputs are overwritten unless a comment says "adds to".
+ */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entrain/status.h"
+#include "norm/spec.h"
+
+typedef struct backend backend;
+typedef struct conv conv; /* one convolution with its primitives, made by conv_create */
+
+typedef struct tensor {
+    float *data; /* (N,H,W,C), C innermost, dense */
+    int n, h, w, c;
+} tensor;
+
+static inline size_t tensor_count(const tensor *t) {
+    return (size_t)t->n * (size_t)t->h * (size_t)t->w * (size_t)t->c;
+}
+
+typedef struct conv_desc {
+    int n, h, w;                           /* input images and map */
+    int c_in, c_out;                       /* channels */
+    int kernel, stride, padding, dilation; /* square; dilation 1 = dense */
+    int groups;
+    bool bias;
+    bool training; /* false: only the forward primitive is made */
+} conv_desc;
+
+/* Length of an output map's side. */
+int conv_out(int in, int kernel, int stride, int padding, int dilation);
+
+/* What the loss of one map adds up to, over this rank's images. */
+typedef struct loss_sums {
+    double loss;     /* sum over valid pixels of class weight x cross-entropy */
+    int64_t valid;   /* pixels whose label is not 255 */
+    int64_t correct; /* valid pixels whose largest logit is the label's (the first of equals) */
+} loss_sums;
+
+/* A run of parameters that SGD treats alike. */
+typedef struct sgd_segment {
+    size_t offset, count; /* floats */
+    float lr_scale;       /* multiplies lr */
+    float decay;          /* weight decay */
+} sgd_segment;
+
+/* ---- normalisation: see norm/norm.h for the engine that strings these together ---- */
+
+typedef struct norm_dims {
+    int n, p, c; /* this rank's images, P = H*W, channels */
+} norm_dims;
+
+/* Tensors of one layer's parameters, or of their gradients, or of their running statistics; NULL where the layer has none. K,C etc. as in
+ * contracts. */
+typedef struct norm_params {
+    float *weight;                     /* (K,C) or (C) */
+    float *bias;                       /* (K,C) or (C) */
+    float *conv_weight;                /* (C) en with conv */
+    float *fc1_weight, *fc1_bias;      /* (pi K, K K), (pi K) en */
+    float *fc2_weight, *fc2_bias;      /* (K, pi K), (K) en */
+    float *mean_weight, *var_weight;   /* (K) sn */
+    float *running_mean, *running_var; /* (C) where bn is among the methods; not gradients */
+} norm_params;
+
+/* What forward leaves for backward; carved from memory that the planner owns (norm_state_bytes). */
+typedef struct norm_state {
+    float *m, *v;   /* (N,C) moments: mean and biased variance over P; for type bn in evaluation m is the running mean, v unused */
+    float *a, *b;   /* (N,C) coefficients: Y = a (X - m) + b, so b is B + A m of the formulas */
+    float *s1, *s2; /* (N,C) backward: sum g, sum g (X - m) */
+    float *dm, *dv; /* (N,C) backward: gradients of m and v */
+    float *lambda;  /* (N,K) mixture; en only, for the others 1 or the static weights do not need it */
+    double *bn;     /* (2C+1) packed sums for the bn collective, forward: [sum P m, sum P (v + m^2), sum P]; afterwards mean and variance */
+    double *bn_grad; /* (2C) backward's collective: [sum dmu, sum dvar] of bn over images */
+    void *scratch;   /* private to the coefficient step */
+} norm_state;
+
+typedef struct norm_call {
+    const norm_spec *spec;
+    norm_dims dims;
+    bool training;
+    const norm_params *params;
+    const norm_params *grads; /* backward: adds nothing, overwrites each gradient */
+    norm_state *state;
+} norm_call;
+
+typedef struct backend_ops {
+    const char *name;
+    void (*close)(backend *be);
+    /* The first failure of the device, or ENTRAIN_OK. */
+    entrain_status (*status)(backend *be, entrain_error *err);
+
+    /* Memory of the device; zeroed; NULL when there is not enough. */
+    void *(*alloc)(backend *be, size_t bytes);
+    void (*release)(backend *be, void *p);
+    void (*upload)(backend *be, void *to, const void *from_host, size_t bytes);
+    void (*download)(backend *be, void *to_host, const void *from, size_t bytes);
+    void (*zero)(backend *be, void *p, size_t bytes);
+
+    /* Convolution, weights w (C_out, C_in/groups, k, k), bias (C_out) or NULL. workspace: at least conv_workspace bytes, shared by all. */
+    entrain_status (*conv_create)(backend *be, const conv_desc *d, conv **out, entrain_error *err);
+    void (*conv_destroy)(backend *be, conv *cv);
+    size_t (*conv_workspace)(const conv *cv);
+    void (*conv_forward)(backend *be, conv *cv, const float *x, const float *w, const float *bias, float *y, void *workspace);
+    void (*conv_backward_data)(backend *be, conv *cv, const float *dy, const float *w, float *dx, void *workspace);
+    void (*conv_backward_weights)(backend *be, conv *cv, const float *x, const float *dy, float *dw, float *dbias, void *workspace);
+
+    /* Max pooling; argmax (N,OH,OW,C) keeps the winner's place in its window (kernel <= 15). Padding never wins. */
+    void (*maxpool_forward)(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
+    void (*maxpool_backward)(backend *be, const tensor *dy, const uint8_t *argmax, int kernel, int stride, int padding, tensor *dx);
+    /* Mean over H and W: x (N,H,W,C) -> y (N,1,1,C). */
+    void (*global_pool_forward)(backend *be, const tensor *x, tensor *y);
+    void (*global_pool_backward)(backend *be, const tensor *dy, tensor *dx);
+    /* y = sum of count inputs (1..8) of y's shape. */
+    void (*add)(backend *be, const float *const *inputs, int count, float *y, size_t elements);
+    /* y += x. */
+    void (*accumulate)(backend *be, const float *x, float *y, size_t elements);
+    void (*relu_forward)(backend *be, const float *x, float *y, size_t elements);
+    /* dx = dy where y > 0, else 0. dx may be dy. */
+    void (*relu_backward)(backend *be, const float *dy, const float *y, float *dx, size_t elements);
+    /*
+     * y = x * mask / (1 - rate); the mask of image i is a pure function of (seed, layer, first_position + i, place in the image), so the
+     * same call on a gradient is the backward pass. y may be x. rate in [0, 1).
+     */
+    void (*dropout)(backend *be, const tensor *x, double rate, uint64_t seed, uint32_t layer, uint64_t first_position, tensor *y);
+    /* Bilinear resize, align_corners false, PyTorch's convention; channels alike. */
+    void (*resize_forward)(backend *be, const tensor *x, tensor *y);
+    void (*resize_backward)(backend *be, const tensor *dy, tensor *dx);
+    /*
+     * Softmax cross-entropy of the logits, resized bilinearly to the labels' size on the fly (the large map is never stored):
+     * labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits is not NULL it receives the gradient of
+     * sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
+     */
+    size_t (*upsample_loss_workspace)(backend *be, const tensor *logits, int label_h, int label_w);
+    void (*upsample_loss)(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
+                          float *dlogits, loss_sums *sums, void *workspace);
+    /* x *= factor. */
+    void (*scale)(backend *be, float *x, double factor, size_t elements);
+    double (*sum_squares)(backend *be, const float *x, size_t elements);
+    /* Index of the first element that is not finite, or -1. */
+    int64_t (*find_nonfinite)(backend *be, const float *x, size_t elements);
+    /*
+     * PyTorch's SGD: d = grad_scale g + decay w; v = momentum v + d; w -= lr lr_scale (nesterov ? d + momentum v : v).
+     */
+    void (*sgd)(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr, double momentum,
+                bool nesterov, double grad_scale);
+
+    /* Moments over P per image and channel. Right for x = 1000 + N(0,1): shifted sums, never a plain sum of squares. */
+    void (*norm_moments)(backend *be, const float *x, norm_dims d, float *m, float *v);
+    /*
+     * y = a (x - m) + b (+ residual) (then max(0, .)); residual may be NULL; y may be x or residual. About m, because a x + b would cancel
+     * two numbers as large as 1000 / sqrt(eps) where an image is constant.
+     */
+    void (*norm_affine)(backend *be, const float *x, norm_dims d, const float *m, const float *a, const float *b, const float *residual,
+                        bool relu, float *y);
+    /* s1 = sum g, s2 = sum g (x - m), with g = dy masked by y > 0 when y is not NULL. */
+    void (*norm_reduce)(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *m, float *s1, float *s2);
+    /* dx = a g + dm/P + 2 dv (x - m)/P; dresidual = g when not NULL. dx or dresidual may be dy. */
+    void (*norm_backward)(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *a, const float *m,
+                          const float *dm, const float *dv, float *dx, float *dresidual);
+    /* The coefficient step, split where the collective goes: *_sums fills state->bn / bn_grad with this rank's part. */
+    void (*norm_forward_sums)(backend *be, const norm_call *call);
+    void (*norm_forward_coefficients)(backend *be, const norm_call *call);
+    void (*norm_backward_sums)(backend *be, const norm_call *call);
+    void (*norm_backward_coefficients)(backend *be, const norm_call *call);
+} backend_ops;
+
+struct backend {
+    const backend_ops *ops;
+    int threads;
+    void *stream; /* the device's stream, NULL on the CPU */
+    void *state;  /* the implementation's own */
+};
+
+/* The CPU backend with this many OpenMP threads (0: as many as this process may run on). */
+entrain_status backend_open_cpu(int threads, backend **out, entrain_error *err);
+void backend_close(backend *be);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * Communicators: what ranks say to each other. Three operations (allreduce, broadcast, barrier); every rank calls the same ones in the
+ * same order. `self` is one rank without MPI; `mpi` is MPI_COMM_WORLD. No MPI type is visible here.
+ */
+#ifndef COMM_COMM_H
+#define COMM_COMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "entrain/status.h"
+
+typedef enum comm_type { COMM_F32, COMM_F64, COMM_I64, COMM_BYTE } comm_type;
+
+typedef struct comm comm;
+
+typedef struct comm_ops {
+    const char *name;
+    entrain_status (*allreduce_start)(comm *c, void *data, size_t count, comm_type type, void *stream);
+    entrain_status (*allreduce_wait)(comm *c, void *stream);
+    entrain_status (*broadcast)(comm *c, void *data, size_t count, comm_type type, int root, void *stream);
+    entrain_status (*barrier)(comm *c);
+    void (*abort)(comm *c, int code);
+    void (*close)(comm *c);
+} comm_ops;
+
+struct comm {
+    const comm_ops *ops;
+    int rank, size;
+    int local_rank, local_size; /* among the ranks of this host */
+    void *state;                /* the implementation's own */
+    double seconds;             /* spent waiting in collectives since comm_take_seconds was last called */
+    entrain_error error;        /* the first failure; later calls return its status at once */
+};
+
+/* A single rank. Cannot fail. */
+entrain_status comm_open_self(comm **out, entrain_error *err);
+/* All ranks of this MPI job. Initialises MPI; closing finalises it. */
+entrain_status comm_open_mpi(comm **out, entrain_error *err);
+/* mpi when started by mpirun (or srun), self otherwise. An mpirun whose MPI does not match this program's is an error (ENTRAIN_COMM). */
+entrain_status comm_open(comm **out, entrain_error *err);
+void comm_close(comm *c);
+
+/* Sum over ranks in place, in a fixed order: the same result bits on every rank and in every run with as many ranks. stream: the backend's,
+ * or NULL. */
+entrain_status comm_allreduce(comm *c, void *data, size_t count, comm_type type, void *stream);
+/* The same in two halves; data must not be touched in between. Several may be under way; wait completes all of them. */
+entrain_status comm_allreduce_start(comm *c, void *data, size_t count, comm_type type, void *stream);
+entrain_status comm_allreduce_wait(comm *c, void *stream);
+/* root's data to every rank. */
+entrain_status comm_broadcast(comm *c, void *data, size_t count, comm_type type, int root, void *stream);
+entrain_status comm_barrier(comm *c);
+/* True on every rank when it is true on any. */
+bool comm_any(comm *c, bool mine);
+/* End the whole job at once with this exit code. Does not return under MPI; exits the process otherwise. */
+void comm_abort(comm *c, int code);
+/* Seconds spent in collectives since the last call. */
+double comm_take_seconds(comm *c);
+
+/* Rank's part of count things dealt out evenly in order: [*begin, *end). */
+void comm_share(int64_t count, int rank, int size, int64_t *begin, int64_t *end);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * A network made runnable for a fixed number and size of images: shapes, convolution primitives, the schedule of a step and its memory
+ * plan, all before step 0. Several nets (training, evaluation at several sizes) can share one graph and its parameters.
+ */
+#ifndef MODEL_NET_H
+#define MODEL_NET_H
+
+#include <stdio.h>
+
+#include "comm/comm.h"
+#include "model/graph.h"
+#include "model/plan.h"
+
+typedef struct net_options {
+    int n, h, w; /* this rank's images and their size */
+    bool training;
+    uint64_t seed; /* dropout */
+    double aux_weight;
+    const float *class_weights; /* (classes) device memory, or NULL; must outlive the net */
+} net_options;
+
+typedef struct net net;
+
+/* What a net needs, in bytes. */
+typedef struct net_memory {
+    size_t arena;    /* activations and gradients, sharing memory */
+    size_t unshared; /* what they would take without sharing */
+    size_t by_kind[PLAN_KINDS];
+    size_t norm_state; /* moments and coefficients */
+    size_t workspace;  /* convolutions and loss */
+} net_memory;
+
+entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err);
+void net_free(net *t);
+
+/* Forward pass of images (n,h,w,3) in device memory. first_position: of images[0] in the run (dropout). Collective in training with
+ * synchronised bn. */
+entrain_status net_forward(net *t, const float *images, uint64_t first_position);
+/* Logits of the last forward pass: main head (n,h',w',classes); valid until the next pass. */
+tensor net_logits(const net *t);
+/* Loss sums over this rank's images: sums[0] main head, sums[1] auxiliary head (zeros without one). labels (n,h,w). Leaves the logits'
+ * gradients, undivided. */
+void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]);
+/* Backward pass, gradients of (loss + aux_weight * aux loss) / valid into params->grad, summed over this rank's images. Collective like
+ * forward. */
+entrain_status net_backward(net *t, double valid);
+
+/*
+ * Repeat the forward pass, looking after each node: the name of the first node whose output is not finite, NULL if there is none.
+ * Collective like forward; *image is the place of the image in the batch.
+ */
+const char *net_find_nonfinite(net *t, const float *images, uint64_t first_position, int *image);
+
+net_memory net_get_memory(const net *t);
+/* A table of the layers (name, output shape, parameters). */
+void net_print_layers(const net *t);
+/* The plan: bytes by category, what sharing saves. */
+void net_print_plan(const net *t);
+
+#endif

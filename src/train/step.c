@@ -1,0 +1,89 @@
+/* One update: data, forward, loss, backward, sums over ranks, SGD. */
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "train/lr.h"
+#include "train/trainer.h"
+
+/* Copy the loader's next batch to the device and let the loader go on. Returns the batch's first position in *first. */
+static entrain_status fetch(trainer *t, uint64_t *first, double *seconds, entrain_error *err) {
+    const double since = log_seconds();
+    const batch *b = NULL;
+    const entrain_status status = loader_next(t->loader, &b, err);
+    *seconds = log_seconds() - since;
+    if (status != ENTRAIN_OK) return status;
+    const size_t pixels = (size_t)b->n * (size_t)t->height * (size_t)t->width;
+    t->job->be->ops->upload(t->job->be, t->images, b->images, 3 * pixels * sizeof(float));
+    t->job->be->ops->upload(t->job->be, t->labels, b->labels, pixels);
+    *first = b->first_position;
+    loader_release(t->loader, b);
+    return ENTRAIN_OK;
+}
+
+enum { SUM_LOSS, SUM_AUX, SUM_VALID, SUM_CORRECT, SUM_STOP, SUMS };
+
+/* The loss is not finite on some rank, and all ranks are here together: find the first layer that is not, and let the lowest rank that
+ * found one speak. */
+static entrain_status explain_nonfinite(trainer *t, uint64_t first, double loss, entrain_error *err) {
+    int at = 0;
+    const char *layer = net_find_nonfinite(t->net, t->images, first, &at);
+    const bool known = comm_any(t->job->c, layer != NULL);
+    error_set(err, ENTRAIN_NONFINITE,
+              "step %lld: the loss is %g; the first layer with a value that is not finite is %s (image %d of rank %d, lr %g). Lower "
+              "optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm, and go on from the last checkpoint with --resume.",
+              (long long)t->step + 1, loss, layer == NULL ? "the loss itself" : layer, at, t->job->c->rank, lr_at(t->c, t->step));
+    return job_agree(t->job, known && layer == NULL ? ENTRAIN_OK : ENTRAIN_NONFINITE, err);
+}
+
+static entrain_status communication(const trainer *t, entrain_error *err) {
+    return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
+}
+
+/* Sum the gradients over ranks, find their norm, clip, update. */
+static entrain_status update(trainer *t, step_result *out, entrain_error *err) {
+    backend *be = t->job->be;
+    const config *c = t->c;
+    params *p = &t->params;
+    if (comm_allreduce(t->job->c, p->grad, p->learned_floats, COMM_F32, be->stream) != ENTRAIN_OK) return communication(t, err);
+    out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
+    if (!isfinite(out->grad_norm)) {
+        t->job->agreed = true; /* the same sums on every rank */
+        return error_set(err, ENTRAIN_NONFINITE,
+                         "step %lld: the gradient's norm is %g while the loss is %g. Lower optimizer.lr or lengthen schedule.warmup,"
+                         " and go on from the last checkpoint with --resume.",
+                         (long long)t->step + 1, out->grad_norm, out->loss);
+    }
+    const double clip = c->optimizer.clip_norm;
+    const double scale = clip > 0.0 && out->grad_norm > clip ? clip / out->grad_norm : 1.0;
+    be->ops->sgd(be, p->value, p->grad, p->momentum, t->segments, t->segment_count, out->lr, c->optimizer.momentum, c->optimizer.nesterov,
+                 scale);
+    return be->ops->status(be, err);
+}
+
+entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, entrain_error *err) {
+    uint64_t first = 0;
+    loss_sums heads[2];
+    t->job->agreed = false;
+    memset(out, 0, sizeof *out);
+    entrain_status status = fetch(t, &first, &out->data_seconds, err);
+    if (status != ENTRAIN_OK) return status;
+    if (net_forward(t->net, t->images, first) != ENTRAIN_OK) return communication(t, err);
+    net_loss(t->net, t->labels, heads);
+
+    double sums[SUMS] = {heads[0].loss, heads[1].loss, (double)heads[0].valid, (double)heads[0].correct, stop_requested ? 1.0 : 0.0};
+    if (comm_allreduce(t->job->c, sums, SUMS, COMM_F64, NULL) != ENTRAIN_OK) return communication(t, err);
+    const double valid = sums[SUM_VALID], divisor = valid > 0.0 ? valid : 1.0;
+    out->aux_loss = sums[SUM_AUX] / divisor;
+    out->loss = sums[SUM_LOSS] / divisor + t->c->model.aux_weight * out->aux_loss;
+    out->accuracy = sums[SUM_CORRECT] / divisor;
+    out->stop = sums[SUM_STOP] > 0.0;
+    out->lr = lr_at(t->c, t->step);
+    if (!isfinite(out->loss)) return explain_nonfinite(t, first, out->loss, err);
+
+    if (net_backward(t->net, valid) != ENTRAIN_OK) return communication(t, err);
+    status = update(t, out, err);
+    if (status == ENTRAIN_OK) t->step++;
+    return status;
+}
