@@ -24,6 +24,7 @@ typedef struct entrain_predict_options {
     const char *logits;        /* HDF5 file for the logits; NULL for not */
     const char *const *images; /* PNG or JPEG files */
     int count;
+    int validation_samples; /* also this many of data.val, with the truth beside: NAME_compare.png; 0 for none */
 } entrain_predict_options;
 
 /* Segment images. One rank does it. */

@@ -11,27 +11,31 @@
 
 #include "base/error.h"
 
-/* The first reason since be_silent or hdf5_reason: clearing up after a failure calls libhdf5 again, which wipes its own error stack. */
+/* The first reason since hdf5_be_silent or hdf5_reason: clearing up after a failure calls libhdf5 again, which wipes its own error stack. */
 static _Thread_local char first_reason[256];
 
+bool hdf5_failed(void) {
+    return first_reason[0] != '\0';
+}
+
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *e, void *text) {
-    if (n == 0 && e->desc != NULL) (void)snprintf(text, sizeof first_reason, "%s", e->desc);
+    if (n == 0 && e->desc != NULL) (void)snprintf(text, sizeof first_reason, "%s", e->desc[0] != '\0' ? e->desc : "an error without words");
     return 0;
 }
 
 /* libhdf5 calls this in place of printing its error stack on stderr. */
 static herr_t keep_reason(hid_t stack, void *unused) {
     (void)unused;
-    return first_reason[0] != '\0' ? 0 : H5Ewalk2(stack, H5E_WALK_UPWARD, keep_innermost, first_reason);
+    return hdf5_failed() ? 0 : H5Ewalk2(stack, H5E_WALK_UPWARD, keep_innermost, first_reason);
 }
 
-static void be_silent(void) {
+void hdf5_be_silent(void) {
     first_reason[0] = '\0';
     (void)H5Eset_auto2(H5E_DEFAULT, keep_reason, NULL);
 }
 
 void hdf5_reason(char *text, size_t size) {
-    (void)snprintf(text, size, "libhdf5 says: %s", first_reason[0] != '\0' ? first_reason : "nothing");
+    (void)snprintf(text, size, "libhdf5 says: %s", hdf5_failed() ? first_reason : "nothing");
     first_reason[0] = '\0';
 }
 
@@ -67,7 +71,7 @@ static entrain_status create_in(hdf5_file *f, entrain_error *err) {
 }
 
 entrain_status hdf5_create(const char *path, hdf5_file **out, entrain_error *err) {
-    be_silent();
+    hdf5_be_silent();
     *out = NULL;
     hdf5_file *f = calloc(1, sizeof *f);
     if (f == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory.", path);
@@ -120,7 +124,7 @@ static bool sync_folder(const char *path) {
     return done;
 }
 
-entrain_status hdf5_commit(hdf5_file *f, entrain_error *err) {
+entrain_status hdf5_seal(hdf5_file *f, entrain_error *err) {
     if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0) return hdf5_fail(f, err);
     const hid_t id = f->id;
     f->id = -1;
@@ -131,9 +135,19 @@ entrain_status hdf5_commit(hdf5_file *f, entrain_error *err) {
     const int fd = f->fd;
     f->fd = -1;
     if (close(fd) != 0 && step == NULL) step = "cannot close the file";
-    if (step == NULL && rename(f->temporary, f->path) != 0) step = "cannot rename the finished file";
-    if (step != NULL) {
-        const entrain_status status = cannot_write(f, step, strerror(errno), err);
+    if (step == NULL) return ENTRAIN_OK;
+    const entrain_status status = cannot_write(f, step, strerror(errno), err);
+    hdf5_abandon(f);
+    return status;
+}
+
+entrain_status hdf5_commit(hdf5_file *f, entrain_error *err) {
+    if (f->id >= 0) {
+        const entrain_status sealed = hdf5_seal(f, err);
+        if (sealed != ENTRAIN_OK) return sealed;
+    }
+    if (rename(f->temporary, f->path) != 0) {
+        const entrain_status status = cannot_write(f, "cannot rename the finished file", strerror(errno), err);
         hdf5_abandon(f);
         return status;
     }
@@ -145,7 +159,7 @@ entrain_status hdf5_commit(hdf5_file *f, entrain_error *err) {
 }
 
 entrain_status hdf5_open(const char *path, hid_t *file, entrain_error *err) {
-    be_silent();
+    hdf5_be_silent();
     const int fd = open(path, O_RDONLY | O_CLOEXEC); /* libhdf5's words for a missing file are hard to read */
     if (fd < 0) return error_set(err, ENTRAIN_DATA, "%s: cannot open the file: %s.", path, strerror(errno));
     (void)close(fd);

@@ -19,6 +19,8 @@
 
 #include "entrain/status.h"
 
+/* Where a loader may be reading meanwhile, the caller holds h5_lock (base/h5lock.h). */
+
 /* A file being written. */
 typedef struct hdf5_file {
     hid_t id;        /* the file, for groups and datasets */
@@ -30,6 +32,9 @@ typedef struct hdf5_file {
 
 /* Start writing path. ENTRAIN_DATA where it cannot be created. */
 entrain_status hdf5_create(const char *path, hdf5_file **out, entrain_error *err);
+/* The first half of finishing: flush, close, sync. The whole file then lies under its temporary name, no longer open, until hdf5_commit or
+ * hdf5_abandon. On failure as hdf5_commit. */
+entrain_status hdf5_seal(hdf5_file *f, entrain_error *err);
 /* Finish: flush, close, sync, rename. On failure nothing stays but the old file, if any; ENTRAIN_DATA with the reason. Frees f whatever
  * happens. */
 entrain_status hdf5_commit(hdf5_file *f, entrain_error *err);
@@ -41,6 +46,12 @@ entrain_status hdf5_fail(hdf5_file *f, entrain_error *err);
 /* Open for reading, without a file lock. ENTRAIN_DATA where there is no such file or it is no whole HDF5 file. Close with H5Fclose. */
 entrain_status hdf5_open(const char *path, hid_t *file, entrain_error *err);
 
+/* Keep libhdf5 from printing on this thread and remember its reasons instead. hdf5_create and hdf5_open do this; needed on a thread that
+ * uses files opened by another. */
+void hdf5_be_silent(void);
+/* Whether a function of libhdf5 has failed on this thread since hdf5_create, hdf5_open or hdf5_reason. What is merely absent is no failure.
+ */
+bool hdf5_failed(void);
 /* The reason that libhdf5 gave on this thread for the first failure since the last call, or since hdf5_create or hdf5_open. */
 void hdf5_reason(char *text, size_t size);
 
@@ -48,10 +59,9 @@ void hdf5_reason(char *text, size_t size);
 
 /* A new group, negative on failure. */
 hid_t hdf5_group(hid_t where, const char *name);
-/* A dataset of float32 with these dimensions and values, row-major, and, where text is not NULL, an attribute text_name. False on failure.
- */
-bool hdf5_write_floats(hid_t group, const char *name, int rank, const hsize_t dims[], const float *values, const char *text_name,
-                       const char *text);
+/* A new dataset of float32 with these dimensions, negative on failure; and one with its values, row-major. */
+hid_t hdf5_dataset(hid_t where, const char *name, int rank, const hsize_t dims[]);
+hid_t hdf5_dataset_floats(hid_t where, const char *name, int rank, const hsize_t dims[], const float *values);
 
 /* Attributes; false on failure. An empty text is stored as one zero byte. */
 bool hdf5_put_int64(hid_t where, const char *name, int64_t value);
@@ -59,6 +69,8 @@ bool hdf5_put_uint64(hid_t where, const char *name, uint64_t value);
 bool hdf5_put_uint32(hid_t where, const char *name, uint32_t value);
 bool hdf5_put_double(hid_t where, const char *name, double value);
 bool hdf5_put_text(hid_t where, const char *name, const char *text);
+/* An array of count texts, each in its own size bytes and ended by a zero byte. */
+bool hdf5_put_texts(hid_t where, const char *name, int count, size_t size, const char *texts);
 
 /* False where there is no such attribute or it is not a single number. */
 bool hdf5_get_int64(hid_t where, const char *name, int64_t *value);

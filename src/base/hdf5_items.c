@@ -19,56 +19,80 @@ hid_t hdf5_group(hid_t where, const char *name) {
     return group;
 }
 
-bool hdf5_write_floats(hid_t group, const char *name, int rank, const hsize_t dims[], const float *values, const char *text_name,
-                       const char *text) {
+hid_t hdf5_dataset(hid_t where, const char *name, int rank, const hsize_t dims[]) {
     const hid_t space = H5Screate_simple(rank, dims, NULL);
     const hid_t list = timeless(H5P_DATASET_CREATE);
     hid_t set = -1;
     if (space >= 0 && list >= 0 && H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) >= 0)
-        set = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
-    bool done = set >= 0 && H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
-    if (done && text != NULL) done = hdf5_put_text(set, text_name, text);
-    if (set >= 0 && H5Dclose(set) < 0) done = false;
+        set = H5Dcreate2(where, name, H5T_IEEE_F32LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
     if (list >= 0) (void)H5Pclose(list);
     if (space >= 0) (void)H5Sclose(space);
-    return done;
+    return set;
+}
+
+hid_t hdf5_dataset_floats(hid_t where, const char *name, int rank, const hsize_t dims[], const float *values) {
+    const hid_t set = hdf5_dataset(where, name, rank, dims);
+    if (set < 0 || H5Dwrite(set, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0) return set;
+    (void)H5Dclose(set);
+    return -1;
 }
 
 /* ---- attributes ---- */
 
-static bool put(hid_t where, const char *name, hid_t stored, hid_t given, const void *value) {
+static bool put(hid_t where, const char *name, hid_t stored, hid_t given, hid_t space, const void *values) {
+    const hid_t attribute = H5Acreate2(where, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
+    const bool done = attribute >= 0 && H5Awrite(attribute, given, values) >= 0;
+    return (attribute < 0 || H5Aclose(attribute) >= 0) && done;
+}
+
+static bool put_number(hid_t where, const char *name, hid_t stored, hid_t given, const void *value) {
     const hid_t space = H5Screate(H5S_SCALAR);
     if (space < 0) return false;
-    const hid_t attribute = H5Acreate2(where, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
-    bool done = attribute >= 0 && H5Awrite(attribute, given, value) >= 0;
-    if (attribute >= 0 && H5Aclose(attribute) < 0) done = false;
+    const bool done = put(where, name, stored, given, space, value);
     (void)H5Sclose(space);
     return done;
 }
 
 bool hdf5_put_int64(hid_t where, const char *name, int64_t value) {
-    return put(where, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
+    return put_number(where, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
 bool hdf5_put_uint64(hid_t where, const char *name, uint64_t value) {
-    return put(where, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
+    return put_number(where, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
 
 bool hdf5_put_uint32(hid_t where, const char *name, uint32_t value) {
-    return put(where, name, H5T_STD_U32LE, H5T_NATIVE_UINT32, &value);
+    return put_number(where, name, H5T_STD_U32LE, H5T_NATIVE_UINT32, &value);
 }
 
 bool hdf5_put_double(hid_t where, const char *name, double value) {
-    return put(where, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+    return put_number(where, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
+/* A type for UTF-8 texts of this many bytes, filled up with zeros. */
+static hid_t text_type(size_t size) {
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    if (type < 0 ||
+        (H5Tset_size(type, size > 0 ? size : 1) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0))
+        return type;
+    (void)H5Tclose(type);
+    return -1;
 }
 
 bool hdf5_put_text(hid_t where, const char *name, const char *text) {
-    const size_t length = strlen(text);
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    if (type < 0) return false;
-    const bool done = H5Tset_size(type, length > 0 ? length : 1) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
-                      H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && put(where, name, type, type, text);
-    (void)H5Tclose(type);
+    const hid_t type = text_type(strlen(text)), space = H5Screate(H5S_SCALAR);
+    const bool done = type >= 0 && space >= 0 && put(where, name, type, type, space, text);
+    if (space >= 0) (void)H5Sclose(space);
+    if (type >= 0) (void)H5Tclose(type);
+    return done;
+}
+
+bool hdf5_put_texts(hid_t where, const char *name, int count, size_t size, const char *texts) {
+    const hsize_t length = (hsize_t)count;
+    const hid_t type = text_type(size), space = H5Screate_simple(1, &length, NULL);
+    const bool done = type >= 0 && space >= 0 && put(where, name, type, type, space, texts);
+    if (space >= 0) (void)H5Sclose(space);
+    if (type >= 0) (void)H5Tclose(type);
     return done;
 }
 

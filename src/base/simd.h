@@ -11,7 +11,12 @@
  * under ThreadSanitizer, whose instrumented resolvers crash: they run before its own start.
  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
-#define SIMD_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), noinline))
+/* Levels, not models: "arch=skylake-avx512" would be picked on that very model alone, and newer processors would run the plain clone. */
+#if __GNUC__ >= 12
+#define SIMD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), noinline))
+#else
+#define SIMD_CLONES __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+#endif
 #else
 #define SIMD_CLONES
 #endif

@@ -79,6 +79,6 @@ const char *config_nearest_key(const char *path) {
         config_guess_try(&any, path, key->path);
         if (strcmp(config_leaf(key), leaf) == 0) config_guess_try(&same_name, path, key->path);
     }
-    for (int i = 0; i < config_section_count; i++) config_guess_try(&any, path, config_sections[i].name);
+    for (int i = 0; dot == NULL && i < config_section_count; i++) config_guess_try(&any, path, config_sections[i].name);
     return same_name.name != NULL ? same_name.name : config_guess_name(&any, leaf);
 }

@@ -139,7 +139,7 @@ static void explain_item(const config_key *key, const cJSON *item, int number, c
         return;
     }
     if (key->type == TYPE_TEXT && cJSON_IsString(item)) {
-        (void)snprintf(why, size, "expected text of at most %d bytes, found %zu", CONFIG_TEXT - 1, strlen(item->valuestring));
+        (void)snprintf(why, size, "expected text of at most %d bytes; found %zu", CONFIG_TEXT - 1, strlen(item->valuestring));
         return;
     }
     if (number > 0) (void)snprintf(place, sizeof place, " as item %d", number);

@@ -16,6 +16,7 @@
 /* The index in the split of the sample at a position: epochs one after another, each shuffled by its own permutation (or in stored order).
  * Positions ascend fastest when asked in order. */
 typedef struct sampler sampler;
+/* NULL when out of memory, or for a count outside 1..2^32-1. */
 sampler *sampler_open(int64_t samples, uint64_t seed, bool shuffle);
 void sampler_close(sampler *s);
 int64_t sampler_index(sampler *s, uint64_t position);
@@ -67,10 +68,16 @@ typedef struct batch {
 
 typedef struct loader loader;
 
-/* Start reading. The shard set belongs to the loader's reader until loader_close: nobody else may touch it meanwhile. */
+/*
+ * Start reading. ENTRAIN_USAGE for options that cannot be, ENTRAIN_DATA where a crop is needed: without one all images must be height x
+ * width. Other HDF5 files may be used meanwhile by whoever holds h5_lock (base/h5lock.h), but not across loader_next or loader_close: the
+ * reader needs it. The shard set belongs to the loader's reader until loader_close: nobody else may touch it meanwhile.
+ */
 entrain_status loader_open(shard_set *shards, const loader_options *o, loader **out, entrain_error *err);
-/* The next batch, valid until loader_release. Waits for it; a failed read, decode or a label out of range comes out here, naming the
- * sample. */
+/*
+ * The next batch, valid until loader_release; up to prefetch + 1 may be held. Waits for it; a failed read, decode or a label out of range
+ * comes out here, naming the earliest bad sample, after all batches before its own. ENTRAIN_USAGE past the last step.
+ */
 entrain_status loader_next(loader *l, const batch **out, entrain_error *err);
 void loader_release(loader *l, const batch *b);
 /* Stops all threads promptly, whatever they are doing. */

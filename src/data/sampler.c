@@ -18,7 +18,6 @@ struct sampler {
     bool known[KEPT];
 };
 
-/* NULL when out of memory, or for a count outside 1..2^32-1. */
 sampler *sampler_open(int64_t samples, uint64_t seed, bool shuffle) {
     if (samples < 1 || samples > (int64_t)UINT32_MAX) return NULL;
     sampler *s = calloc(1, sizeof *s);

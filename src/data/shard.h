@@ -6,6 +6,7 @@
 #define DATA_SHARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "entrain/status.h"

@@ -92,16 +92,17 @@ static void image_statistics(const norm_step *s, int n) {
 static void outputs_forward(const norm_step *s, int n) {
     const norm_spec *spec = s->call->spec;
     const norm_params *p = s->call->params;
-    float *lambda = s->call->state->lambda + n * s->k;
+    double *lambda = s->lambda + n * s->k;
     image_statistics(s, n);
     if (spec->type == NORM_EN)
-        norm_ratios_forward(s, n, lambda);
+        norm_ratios_forward(s, n);
     else
-        lambda[0] = 1.0f;
+        lambda[0] = 1.0;
     for (int k = 0; k < s->k; k++) {
         const int row = k * s->c;
-        add_method((double)lambda[k], p->weight + k * s->weight_stride, s->rsd + row, s->ph + row, s->c, s->a, s->b);
-        if (!spec->shift_outside) add_shift((double)lambda[k], p->bias + k * s->bias_stride, s->c, s->b);
+        s->call->state->lambda[n * s->k + k] = (float)lambda[k];
+        add_method(lambda[k], p->weight + k * s->weight_stride, s->rsd + row, s->ph + row, s->c, s->a, s->b);
+        if (!spec->shift_outside) add_shift(lambda[k], p->bias + k * s->bias_stride, s->c, s->b);
     }
     if (spec->shift_outside) add_shift(1.0, p->bias, s->c, s->b);
 }
@@ -110,24 +111,25 @@ static void outputs_backward(const norm_step *s, int n) {
     const norm_spec *spec = s->call->spec;
     const norm_params *p = s->call->params;
     const size_t image = (size_t)n * (size_t)s->c;
-    const float *lambda = s->call->state->lambda + n * s->k, *s1 = s->call->state->s1 + image, *s2 = s->call->state->s2 + image;
+    const float *s1 = s->call->state->s1 + image, *s2 = s->call->state->s2 + image;
+    const double *lambda = s->lambda + n * s->k;
     double dlambda[NORM_MAX_METHODS];
     image_statistics(s, n);
     for (int k = 0; k < s->k; k++) {
         const int row = k * s->c, weight = k * s->weight_stride, bias = k * s->bias_stride;
-        dlambda[k] = scale_backward((double)lambda[k], p->weight + weight, s->rsd + row, s->ph + row, s1, s2, s->c, s->t + row,
-                                    s->sums.weight + weight);
-        if (!spec->shift_outside) dlambda[k] += shift_backward((double)lambda[k], p->bias + bias, s1, s->c, s->sums.bias + bias);
+        dlambda[k] =
+            scale_backward(lambda[k], p->weight + weight, s->rsd + row, s->ph + row, s1, s2, s->c, s->t + row, s->sums.weight + weight);
+        if (!spec->shift_outside) dlambda[k] += shift_backward(lambda[k], p->bias + bias, s1, s->c, s->sums.bias + bias);
     }
     if (spec->shift_outside) (void)shift_backward(1.0, p->bias, s1, s->c, s->sums.bias);
     if (spec->type == NORM_EN)
-        norm_ratios_backward(s, n, lambda, dlambda);
+        norm_ratios_backward(s, n, dlambda);
     else
         memset(s->dph, 0, (size_t)s->c * sizeof(double));
     for (int k = 0; k < s->k; k++) {
         const int row = k * s->c;
-        statistics_backward((double)lambda[k], p->weight + k * s->weight_stride, s->rsd + row, s->ph + row, s->t + row, s->dph + row, s1,
-                            s->c, s->dmu, s->dvar, s->dm);
+        statistics_backward(lambda[k], p->weight + k * s->weight_stride, s->rsd + row, s->ph + row, s->t + row, s->dph + row, s1, s->c,
+                            s->dmu, s->dvar, s->dm);
         norm_method_spread(s, spec->methods[k], n, s->mu + row, s->dmu, s->dvar);
     }
 }

@@ -109,18 +109,17 @@ static double slope(norm_activation activation, double h) {
     return h > 0.0 ? 1.0 : 0.0;
 }
 
-void norm_ratios_forward(const norm_step *s, int n, float *lambda) {
+void norm_ratios_forward(const norm_step *s, int n) {
     const norm_params *p = s->call->params;
     const int k = s->k, inputs = k * k;
     double *v = s->outer + n * inputs, *h = s->h + n * s->hidden;
-    double logits[NORM_MAX_METHODS], ratios[NORM_MAX_METHODS];
+    double logits[NORM_MAX_METHODS];
     features(s);
     outer_product(s, v);
     for (int i = 0; i < s->hidden; i++)
         h[i] = activate(s->call->spec->activation, dot_mixed(p->fc1_weight + i * inputs, v, inputs) + (double)p->fc1_bias[i]);
     for (int i = 0; i < k; i++) logits[i] = dot_mixed(p->fc2_weight + i * s->hidden, h, s->hidden) + (double)p->fc2_bias[i];
-    norm_softmax(logits, k, ratios);
-    for (int i = 0; i < k; i++) lambda[i] = (float)ratios[i];
+    norm_softmax(logits, k, s->lambda + n * k);
 }
 
 /* From the logits' gradient to V's, adding to the sums of both layers. */
@@ -147,10 +146,9 @@ static void network_backward(const norm_step *s, int n, const double *dlogits, d
     }
 }
 
-void norm_ratios_backward(const norm_step *s, int n, const float *lambda, const double *dlambda) {
-    double ratios[NORM_MAX_METHODS], dlogits[NORM_MAX_METHODS], dv[NORM_MAX_METHODS * NORM_MAX_METHODS];
-    for (int i = 0; i < s->k; i++) ratios[i] = (double)lambda[i];
-    norm_softmax_backward(ratios, dlambda, s->k, dlogits);
+void norm_ratios_backward(const norm_step *s, int n, const double *dlambda) {
+    double dlogits[NORM_MAX_METHODS], dv[NORM_MAX_METHODS * NORM_MAX_METHODS];
+    norm_softmax_backward(s->lambda + n * s->k, dlambda, s->k, dlogits);
     network_backward(s, n, dlogits, dv);
     features(s);
     outer_product_backward(s, dv);

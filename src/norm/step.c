@@ -53,6 +53,7 @@ static size_t layout(const norm_spec *spec, norm_dims d, double *base, norm_step
     norm_step s = {.k = spec->k, .c = d.c, .r = norm_reduction(spec, d.c), .hidden = spec->pi * spec->k};
     const bool own_affine = spec->type == NORM_EN && !spec->affine_single;
     s.blocks = d.c / s.r;
+    s.lambda = take(&from, (size_t)d.n * (size_t)spec->k);
     s.weight_stride = own_affine ? d.c : 0;
     s.bias_stride = own_affine && !spec->shift_outside ? d.c : 0;
     double **const method_rows[] = {&s.mu, &s.var, &s.rsd, &s.ph, &s.t, &s.dph};

@@ -34,6 +34,7 @@ typedef struct norm_step {
 
     /* kept */
     double *bn_rsd;               /* (C) 1/sd of bn */
+    double *lambda;               /* (N,K) mixture; state->lambda is its rounded copy for readers, too coarse where one ratio is nearly 1 */
     double *outer, *h;            /* (N,K,K) V = z z^T; (N,pi K) hidden layer */
     double *mean_mix, *var_mix;   /* (K) sn: softmax of the control vectors */
     double *mean_dmix, *var_dmix; /* (K) their gradients, summed over images */
@@ -56,14 +57,17 @@ void norm_method_statistics(const norm_step *s, norm_method which, int n, double
  * images and ranks, they are added to state->bn_grad, and norm_bn_spread does the rest after the collective.
  */
 void norm_method_spread(const norm_step *s, norm_method which, int n, const double *mu, const double *dmu, const double *dvar);
-/* state->bn: this rank's sums; from all ranks' sums (or the running statistics) to mean and variance, and the running statistics' update. */
+/* state->bn: this rank's sums; from all ranks' sums (or the running statistics) to mean and variance, and the running statistics' update.
+ */
 void norm_bn_sums(const norm_call *call);
 void norm_bn_finish(const norm_step *s);
 void norm_bn_spread(const norm_call *call);
 
-/* ratios.c: EN. forward: from s->ph of image n to lambda (K). backward: from dlambda (K) to s->dph, adding to the ratio parameters' sums. */
-void norm_ratios_forward(const norm_step *s, int n, float *lambda);
-void norm_ratios_backward(const norm_step *s, int n, const float *lambda, const double *dlambda);
+/* ratios.c: EN. forward: from s->ph of image n to its s->lambda. backward: from dlambda (K) to s->dph, adding to the ratio parameters'
+ * sums.
+ */
+void norm_ratios_forward(const norm_step *s, int n);
+void norm_ratios_backward(const norm_step *s, int n, const double *dlambda);
 
 /* softmax of k values, and its gradient from that of its output. */
 void norm_softmax(const double *x, int k, double *out);

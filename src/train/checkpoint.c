@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "base/error.h"
+#include "base/h5lock.h"
 #include "base/hdf5_file.h"
 #include "base/memory.h"
 #include "train/checkpoint_internal.h"
@@ -72,7 +73,10 @@ static bool write_tensor(const params *p, const param *t, const float *device, h
     stored_dims(t, dims);
     p->be->ops->download(p->be, buffer, device, t->count * sizeof(float));
     *sum = checkpoint_sum_tensor(*sum, folder, t->name, methods, t->rank, dims, buffer, t->count);
-    return hdf5_write_floats(group, t->name, t->rank, dims, buffer, "methods", methods);
+    const hid_t set = hdf5_dataset_floats(group, t->name, t->rank, dims, buffer);
+    if (set < 0) return false;
+    const bool done = methods == NULL || hdf5_put_text(set, "methods", methods);
+    return H5Dclose(set) >= 0 && done;
 }
 
 static bool write_model(const params *p, const param *const *list, hid_t file, float *buffer, uint32_t *sum) {
@@ -101,20 +105,27 @@ static bool write_meta(const checkpoint_meta *meta, hid_t file, uint32_t sum) {
            (meta->dataset_json == NULL || hdf5_put_text(file, "dataset", meta->dataset_json)) && hdf5_put_uint32(file, "checksum", sum);
 }
 
+static entrain_status write_file(const char *path, const params *p, const param *const *list, const checkpoint_meta *meta, float *buffer,
+                                 entrain_error *err) {
+    hdf5_file *f = NULL;
+    const entrain_status status = hdf5_create(path, &f, err);
+    if (status != ENTRAIN_OK) return status;
+    uint32_t sum = checkpoint_sum_meta(CHECKPOINT_FORMAT, meta, ENTRAIN_VERSION);
+    const bool done = write_model(p, list, f->id, buffer, &sum) && (p->momentum == NULL || write_momentum(p, list, f->id, buffer, &sum)) &&
+                      write_meta(meta, f->id, sum);
+    return done ? hdf5_commit(f, err) : hdf5_fail(f, err);
+}
+
 entrain_status checkpoint_write(const char *path, const params *p, const checkpoint_meta *meta, entrain_error *err) {
     const param **list = sorted(p);
     float *buffer = staging(p);
-    hdf5_file *f = NULL;
-    entrain_status status = ENTRAIN_OK;
-    if (list == NULL || buffer == NULL)
-        status = error_set(err, ENTRAIN_DEVICE, "%s: out of memory for writing the checkpoint.", path);
-    else
-        status = hdf5_create(path, &f, err);
-    if (status == ENTRAIN_OK) {
-        uint32_t sum = checkpoint_sum_meta(CHECKPOINT_FORMAT, meta, ENTRAIN_VERSION);
-        const bool done = write_model(p, list, f->id, buffer, &sum) &&
-                          (p->momentum == NULL || write_momentum(p, list, f->id, buffer, &sum)) && write_meta(meta, f->id, sum);
-        status = done ? hdf5_commit(f, err) : hdf5_fail(f, err);
+    entrain_status status = ENTRAIN_DEVICE;
+    if (list == NULL || buffer == NULL) {
+        (void)error_set(err, status, "%s: out of memory for writing the checkpoint.", path);
+    } else {
+        h5_lock();
+        status = write_file(path, p, list, meta, buffer, err);
+        h5_unlock();
     }
     free(list);
     memory_free(buffer);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/h5lock.h"
 #include "base/hdf5_file.h"
 #include "data/image.h"
 #include "train/checkpoint.h"
@@ -80,10 +81,14 @@ static int64_t latest_step(const char *run) {
 /* Whether the file opens as a checkpoint with all its attributes; its values are checked when it is read. */
 static bool looks_whole(const char *path) {
     hid_t file = -1;
-    if (hdf5_open(path, &file, NULL) != ENTRAIN_OK) return false;
     uint64_t sum = 0;
-    const bool whole = hdf5_get_uint64(file, "checksum", &sum);
-    (void)H5Fclose(file);
+    bool whole = false;
+    h5_lock();
+    if (hdf5_open(path, &file, NULL) == ENTRAIN_OK) {
+        whole = hdf5_get_uint64(file, "checksum", &sum);
+        (void)H5Fclose(file);
+    }
+    h5_unlock();
     return whole;
 }
 

@@ -60,7 +60,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
         done = t != NULL && describe(object, t);
     }
     (void)H5Oclose(object);
-    return done ? 0 : -1;
+    return done ? 0 : -1; /* which libhdf5 counts as a failure of its own */
 }
 
 /* Whether the path leads to something: asked step by step, for H5Lexists fails where a part of the way is missing. */
@@ -74,17 +74,18 @@ static bool exists(hid_t file, const char *folder) {
     }
 }
 
+entrain_status checkpoint_damaged(const char *path, const char *part, entrain_error *err) {
+    char reason[320];
+    hdf5_reason(reason, sizeof reason);
+    return error_set(err, ENTRAIN_DATA, "%s: cannot read %s (%s). The file is damaged; use another copy.", path, part, reason);
+}
+
 entrain_status stored_list_open(const char *path, hid_t file, const char *folder, stored_list *list, entrain_error *err) {
     list->folder = folder;
-    list->group = -1;
-    if (!exists(file, folder)) return ENTRAIN_OK;
-    list->group = H5Gopen2(file, folder, H5P_DEFAULT);
-    if (list->group < 0 || H5Literate(list->group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, list) < 0) {
-        char reason[320];
-        hdf5_reason(reason, sizeof reason);
-        return error_set(err, ENTRAIN_DATA, "%s: cannot read %s (%s). The file is damaged; use another copy.", path, folder, reason);
-    }
-    qsort(list->tensors, (size_t)list->count, sizeof *list->tensors, by_name);
+    list->group = exists(file, folder) ? H5Gopen2(file, folder, H5P_DEFAULT) : -1;
+    if (list->group >= 0) (void)H5Literate(list->group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, list);
+    if (hdf5_failed()) return checkpoint_damaged(path, folder, err);
+    if (list->count > 0) qsort(list->tensors, (size_t)list->count, sizeof *list->tensors, by_name);
     return ENTRAIN_OK;
 }
 

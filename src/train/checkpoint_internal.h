@@ -39,7 +39,11 @@ typedef struct stored_list {
     int count, capacity;
 } stored_list;
 
-/* checkpoint_index.c. list: zeroed; a missing group makes an empty list. Close it whatever comes back. */
+/* ---- checkpoint_index.c ---- */
+
+/* Say that libhdf5 failed on a part of the file. Returns ENTRAIN_DATA. */
+entrain_status checkpoint_damaged(const char *path, const char *part, entrain_error *err);
+/* list: zeroed; a missing group makes an empty list. Close it whatever comes back. */
 entrain_status stored_list_open(const char *path, hid_t file, const char *folder, stored_list *list, entrain_error *err);
 void stored_list_close(stored_list *list);
 const stored_tensor *stored_list_find(const stored_list *list, const char *name);
@@ -47,5 +51,14 @@ const stored_tensor *stored_list_find(const stored_list *list, const char *name)
 const char *stored_shape(int rank, const hsize_t dims[], char text[64]);
 /* dims of a parameter as libhdf5 wants them. */
 void stored_dims(const param *p, hsize_t dims[PARAM_MAX_DIMS]);
+
+/* ---- checkpoint_compare.c ---- */
+
+bool stored_same_shape(const stored_tensor *t, const param *p);
+/* Whether both mean the same by their K sets. A file that does not say its methods is taken at its shape. */
+bool stored_same_methods(const stored_tensor *t, const param *p);
+/* List all that is missing, differs or is too much in the file; momentum may be NULL. err must not be. ENTRAIN_OK where there is nothing.
+ */
+entrain_status stored_compare(const char *path, const stored_list *model, const stored_list *momentum, const params *p, entrain_error *err);
 
 #endif

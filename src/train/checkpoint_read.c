@@ -2,11 +2,12 @@
  * Reading checkpoints: first the headers of all tensors, so that everything that does not fit is reported in one go; then the values, one
  * tensor at a time through one staging buffer, checked against the checksum where the file has one.
  */
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/h5lock.h"
 #include "base/hdf5_file.h"
 #include "base/memory.h"
 #include "train/checkpoint_internal.h"
@@ -30,6 +31,7 @@ static void reader_close(reader *r) {
     free(r->dataset);
     free(r->entrain_version);
     if (r->file >= 0) (void)H5Fclose(r->file);
+    h5_unlock();
 }
 
 /* Root attributes; files by other programs have none of them. */
@@ -45,6 +47,7 @@ static entrain_status read_meta(reader *r, entrain_error *err) {
     r->entrain_version = hdf5_get_text(r->file, "entrain_version");
     r->has_checksum = hdf5_get_uint64(r->file, "checksum", &sum);
     r->checksum = (uint32_t)sum;
+    if (hdf5_failed()) return checkpoint_damaged(r->path, "the attributes", err);
     if (r->format > CHECKPOINT_FORMAT)
         return error_set(err, ENTRAIN_DATA,
                          "%s: the checkpoint has format version %lld, this program knows up to %d. Use the entrain that wrote it (%s).",
@@ -53,7 +56,9 @@ static entrain_status read_meta(reader *r, entrain_error *err) {
     return ENTRAIN_OK;
 }
 
+/* Holds the lock of HDF5 until reader_close; after a failure all is closed. */
 static entrain_status reader_open(const char *path, reader *r, entrain_error *err) {
+    h5_lock();
     *r = (reader){.path = path, .file = -1, .model = {.group = -1}, .momentum = {.group = -1}};
     entrain_status status = hdf5_open(path, &r->file, err);
     if (status == ENTRAIN_OK) status = read_meta(r, err);
@@ -63,76 +68,6 @@ static entrain_status reader_open(const char *path, reader *r, entrain_error *er
         status = error_set(err, ENTRAIN_DATA, "%s: not a checkpoint: the file has no tensors under /model.", path);
     if (status != ENTRAIN_OK) reader_close(r);
     return status;
-}
-
-/* ---- does the file fit? ---- */
-
-/* Lines of what does not fit; those beyond the error's room are only counted. */
-typedef struct complaints {
-    entrain_error *err;
-    int count, unsaid;
-} complaints;
-
-__attribute__((format(printf, 2, 3))) static void complain(complaints *c, const char *format, ...) {
-    char line[384];
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    c->count++;
-    if (strlen(c->err->text) + strlen(line) + 64 < sizeof c->err->text)
-        (void)error_add(c->err, ENTRAIN_DATA, "  %s", line);
-    else
-        c->unsaid++;
-}
-
-static bool same_shape(const stored_tensor *t, const param *p) {
-    bool same = t->rank == p->rank;
-    for (int i = 0; i < p->rank && same; i++) same = t->dims[i] == (hsize_t)p->dims[i];
-    return same;
-}
-
-/* A file that does not say its methods is taken at its shape. */
-static bool same_methods(const stored_tensor *t, const param *p) {
-    return p->methods[0] == '\0' || t->methods == NULL || strcmp(t->methods, p->methods) == 0;
-}
-
-static void compare_tensor(const stored_list *list, const param *p, complaints *c) {
-    char found[64], expected[64];
-    hsize_t dims[PARAM_MAX_DIMS];
-    stored_dims(p, dims);
-    (void)stored_shape(p->rank, dims, expected);
-    const stored_tensor *t = stored_list_find(list, p->name);
-    if (t == NULL)
-        complain(c, "%s/%s is missing, expected %s", list->folder, p->name, expected);
-    else if (!t->numeric)
-        complain(c, "%s/%s does not hold numbers, expected float32 %s", list->folder, p->name, expected);
-    else if (!same_shape(t, p))
-        complain(c, "%s/%s is %s, expected %s", list->folder, p->name, stored_shape(t->rank, t->dims, found), expected);
-    else if (list->folder == checkpoint_model && !same_methods(t, p))
-        complain(c, "%s/%s has norm methods \"%.40s\", expected \"%s\"", list->folder, p->name, t->methods, p->methods);
-}
-
-static void compare_list(const stored_list *list, const params *p, bool learned_only, complaints *c) {
-    for (int i = 0; i < p->count; i++)
-        if (!learned_only || p->list[i].learned) compare_tensor(list, &p->list[i], c);
-    for (int i = 0; i < list->count; i++) {
-        const int index = params_find(p, list->tensors[i].name);
-        if (index < 0 || (learned_only && !p->list[index].learned))
-            complain(c, "%s/%.200s is not part of this network", list->folder, list->tensors[i].name);
-    }
-}
-
-static entrain_status compare(const reader *r, const params *p, bool with_momentum, entrain_error *err) {
-    complaints c = {.err = err};
-    (void)error_set(err, ENTRAIN_DATA,
-                    "%s: the checkpoint does not fit this network (are `model` and `norm` of its own configuration in use?):", r->path);
-    compare_list(&r->model, p, false, &c);
-    if (with_momentum) compare_list(&r->momentum, p, true, &c);
-    if (c.unsaid > 0) (void)error_add(err, ENTRAIN_DATA, "  and %d more", c.unsaid);
-    if (c.count > 0) return ENTRAIN_DATA;
-    *err = (entrain_error){.status = ENTRAIN_OK};
-    return ENTRAIN_OK;
 }
 
 /* ---- values ---- */
@@ -154,12 +89,13 @@ static entrain_status load_list(const reader *r, const stored_list *list, const 
         const stored_tensor *t = &list->tensors[i];
         float *to = target(p, list, t, context);
         if (to == NULL && !r->has_checksum) continue;
-        if (!t->numeric || !read_floats(list->group, t, buffer)) {
-            char reason[320] = "it does not hold numbers";
-            if (t->numeric) hdf5_reason(reason, sizeof reason);
-            return error_set(err, ENTRAIN_DATA, "%s: cannot read %s/%s (%s). The file is damaged; use another copy.", r->path, list->folder,
-                             t->name, reason);
-        }
+        char part[256];
+        (void)snprintf(part, sizeof part, "%s/%.200s", list->folder, t->name);
+        if (!t->numeric || t->count == 0)
+            return error_set(err, ENTRAIN_DATA,
+                             "%s: %s holds no numbers, so it cannot have the checksum that the file claims. Use another copy.", r->path,
+                             part);
+        if (!read_floats(list->group, t, buffer)) return checkpoint_damaged(r->path, part, err);
         if (r->has_checksum) *sum = checkpoint_sum_tensor(*sum, list->folder, t->name, t->methods, t->rank, t->dims, buffer, t->count);
         if (to != NULL) p->be->ops->upload(p->be, to, buffer, t->count * sizeof(float));
     }
@@ -200,9 +136,9 @@ static float *exact_target(const params *p, const stored_list *list, const store
 
 static entrain_status check_complete(const reader *r, bool need_checksum, bool with_momentum, entrain_error *err) {
     const char *lacks = NULL;
-    if (need_checksum && !r->has_checksum) lacks = "attribute `checksum`";
-    if (need_checksum && r->config == NULL) lacks = "attribute `config`";
     if (with_momentum && r->momentum.group < 0) lacks = "group /optimizer/momentum";
+    if (need_checksum && r->config == NULL) lacks = "attribute `config`";
+    if (need_checksum && !r->has_checksum) lacks = "attribute `checksum`";
     if (lacks == NULL) return ENTRAIN_OK;
     return error_set(err, ENTRAIN_DATA,
                      "%s: the checkpoint has no %s, so training cannot go on from it. A file of weights alone is taken by `model.init`.",
@@ -217,7 +153,7 @@ entrain_status checkpoint_read(const char *path, params *p, bool need_checksum, 
     entrain_status status = reader_open(path, &r, err);
     if (status != ENTRAIN_OK) return status;
     status = check_complete(&r, need_checksum, with_momentum, err);
-    if (status == ENTRAIN_OK) status = compare(&r, p, with_momentum, err);
+    if (status == ENTRAIN_OK) status = stored_compare(path, &r.model, with_momentum ? &r.momentum : NULL, p, err);
     if (status == ENTRAIN_OK) status = load(&r, p, exact_target, &with_momentum, err);
     if (status == ENTRAIN_OK && meta != NULL) {
         *meta = r.meta;
@@ -230,11 +166,15 @@ entrain_status checkpoint_read(const char *path, params *p, bool need_checksum, 
 static entrain_status read_text(const char *path, const char *name, char **text, entrain_error *err) {
     hid_t file = -1;
     *text = NULL;
-    const entrain_status status = hdf5_open(path, &file, err);
-    if (status != ENTRAIN_OK) return status;
-    *text = hdf5_get_text(file, name);
-    (void)H5Fclose(file);
-    return ENTRAIN_OK;
+    h5_lock();
+    entrain_status status = hdf5_open(path, &file, err);
+    if (status == ENTRAIN_OK) {
+        *text = hdf5_get_text(file, name);
+        if (*text == NULL && hdf5_failed()) status = checkpoint_damaged(path, "the attributes", err);
+        (void)H5Fclose(file);
+    }
+    h5_unlock();
+    return status;
 }
 
 entrain_status checkpoint_read_config(const char *path, char **json, entrain_error *err) {
@@ -259,7 +199,7 @@ static bool other_methods(const stored_list *list, const params *p, const param 
         const size_t prefix = strlen(weight->name) - strlen("weight");
         if (weight->methods[0] == '\0' || strncmp(weight->name, t->name, prefix) != 0) continue;
         const stored_tensor *stored = stored_list_find(list, weight->name);
-        if (stored != NULL && !same_methods(stored, weight)) return true;
+        if (stored != NULL && !stored_same_methods(stored, weight)) return true;
     }
     return false;
 }
@@ -267,7 +207,7 @@ static bool other_methods(const stored_list *list, const params *p, const param 
 static float *fitting_target(const params *p, const stored_list *list, const stored_tensor *t, const void *context) {
     (void)context;
     const int index = list->folder == checkpoint_model ? params_find(p, t->name) : -1;
-    if (index < 0 || !t->numeric || !same_shape(t, &p->list[index]) || other_methods(list, p, &p->list[index])) return NULL;
+    if (index < 0 || !t->numeric || !stored_same_shape(t, &p->list[index]) || other_methods(list, p, &p->list[index])) return NULL;
     return params_value(p, index);
 }
 

@@ -210,7 +210,7 @@ static void argmax(const float *scores, size_t pixels, int classes, uint8_t *lab
 
 /* One pass over the picture at one scale. */
 static entrain_status pass(evaluator *e, const image *picture, double scale, bool flip, float *to, entrain_error *err) {
-    const int sh = (int)fmax(1.0, lround(scale * picture->height)), sw = (int)fmax(1.0, lround(scale * picture->width));
+    const int sh = (int)fmax(1.0, round(scale * picture->height)), sw = (int)fmax(1.0, round(scale * picture->width));
     const entrain_status status = grow(&e->pixels, (size_t)sh * (size_t)sw * 3, err);
     if (status != ENTRAIN_OK) return status;
     augment_plain(&e->plain, picture, sh, sw, flip, e->pixels.data);

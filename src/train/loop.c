@@ -36,7 +36,7 @@ static void format_eta(double seconds, char *text, size_t size) {
     (void)snprintf(text, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
-static void report_step(const trainer *t, jsonl *out, const step_result *r, interval *v) {
+static entrain_status report_step(const trainer *t, jsonl *out, const step_result *r, interval *v, entrain_error *err) {
     const config *c = t->c;
     const double steps = (double)(t->step - v->first_step);
     const double seconds = (log_seconds() - v->began - v->side) / steps;
@@ -50,7 +50,7 @@ static void report_step(const trainer *t, jsonl *out, const step_result *r, inte
         "iter %lld/%lld ep %.1f | loss %.3f%s | acc %.1f%% | lr %.2e | grad %.2f | %.0f ms (data %.0f, comm %.0f) | %.1f img/s | mem %.2f GiB | eta %s",
         (long long)t->step, (long long)c->train.iterations, epoch, r->loss, aux, 100.0 * r->accuracy, r->lr, r->grad_norm, 1e3 * seconds,
         1e3 * v->data / steps, 1e3 * v->comm / steps, rate, memory / 1024.0, eta);
-    if (out == NULL) return;
+    if (out == NULL) return ENTRAIN_OK;
     const jsonl_train line = {.step = t->step,
                               .epoch = epoch,
                               .loss = r->loss,
@@ -63,23 +63,26 @@ static void report_step(const trainer *t, jsonl *out, const step_result *r, inte
                               .data_ms = 1e3 * v->data / steps,
                               .comm_ms = 1e3 * v->comm / steps,
                               .memory_mib = memory};
-    jsonl_write_train(out, &line);
+    return jsonl_write_train(out, &line, err);
 }
 
 /* Evaluate, print the table, keep the best. Collective. */
 static entrain_status evaluate(trainer *t, jsonl *out, entrain_error *err) {
     if (t->evaluator == NULL) return ENTRAIN_OK;
     const double since = log_seconds();
-    entrain_metrics_report report = {.info = shard_get_info(t->val), .c = t->c, .step = t->step, .images = shard_count(t->val)};
-    entrain_status status = run_evaluate(t->job, t->evaluator, t->val, &report, err);
-    if (status != ENTRAIN_OK) return status;
-    log_info("evaluation after iteration %lld: mIoU %.4f, %lld images in %.1f s", (long long)t->step, report.metrics.miou,
-             (long long)report.images, log_seconds() - since);
-    if (out != NULL) run_write_eval(out, &report);
-    const bool best = isfinite(report.metrics.miou) && report.metrics.miou > t->best_miou;
-    if (best) t->best_miou = report.metrics.miou;
-    status = best && t->job->c->rank == 0 ? run_save_best(t, err) : ENTRAIN_OK;
-    run_report_free(&report);
+    run_evaluation v;
+    entrain_status status = run_evaluate(t->job, t->evaluator, t->val, &v, err);
+    if (status == ENTRAIN_OK) {
+        log_info("evaluation after iteration %lld: mIoU %.4f, %lld images in %.1f s", (long long)t->step, v.figures.miou,
+                 (long long)shard_count(t->val), log_seconds() - since);
+        const metrics_setting setting = run_setting(t->c, t->step, shard_count(t->val));
+        if (out != NULL) status = jsonl_write_eval(out, &v.figures, &setting, err);
+    }
+    if (status == ENTRAIN_OK && isfinite(v.figures.miou) && v.figures.miou > t->best_miou) {
+        t->best_miou = v.figures.miou;
+        if (t->job->c->rank == 0) status = run_save_best(t, err);
+    }
+    run_evaluation_free(&v);
     return status;
 }
 
@@ -91,14 +94,14 @@ static bool due(int64_t every, int64_t step) {
  * far. */
 static entrain_status after_step(trainer *t, jsonl *out, const step_result *r, interval *v, entrain_error *err) {
     const bool last = t->step == t->c->train.iterations;
+    entrain_status status = ENTRAIN_OK;
     if (due(t->c->train.log_every, t->step) || last) {
-        report_step(t, out, r, v);
+        status = report_step(t, out, r, v, err);
         interval_restart(v, t);
     }
     const double since = log_seconds();
     const double waited = t->job->c->seconds;
-    entrain_status status = ENTRAIN_OK;
-    if (due(t->c->train.eval_every, t->step) || last) status = evaluate(t, out, err);
+    if (status == ENTRAIN_OK && (due(t->c->train.eval_every, t->step) || last)) status = evaluate(t, out, err);
     if (status == ENTRAIN_OK && (due(t->c->train.checkpoint_every, t->step) || last || r->stop) && t->job->c->rank == 0)
         status = run_save(t, err);
     v->side += log_seconds() - since;

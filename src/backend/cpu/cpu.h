@@ -50,7 +50,7 @@ void cpu_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels,
 void cpu_sgd(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr, double momentum,
              bool nesterov, double grad_scale);
 
-/* norm_passes.c */
+/* norm_passes.c, norm_writes.c */
 void cpu_norm_moments(backend *be, const float *x, norm_dims d, float *m, float *v);
 void cpu_norm_affine(backend *be, const float *x, norm_dims d, const float *m, const float *a, const float *b, const float *residual,
                      bool relu, float *y);

@@ -101,8 +101,8 @@ static inline __attribute__((always_inline)) float exp_negative(float x) {
 }
 
 /*
- * A number for each float that is ordered as the floats are (NaN beyond infinity), and back: the maximum of integers is vectorised by every
- * compiler, that of floats by few.
+ * A number for each float that is ordered as the floats are (NaN beyond either infinity), and back: the maximum of integers is vectorised
+ * by every compiler, that of floats by few.
  */
 static inline __attribute__((always_inline)) int32_t order_of(float x) {
     const float_bits b = {.f = x};

@@ -1,0 +1,111 @@
+/* The root attributes of a shard: what describes its split. */
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hdf5_file.h"
+#include "data/shard_internal.h"
+
+/* An array attribute of bytes, or of fixed-length texts where width > 0. */
+static bool put_array(hid_t file, const char *name, int rank, const hsize_t dims[], size_t width, const void *values) {
+    const hid_t space = H5Screate_simple(rank, dims, NULL);
+    hid_t type = width == 0 ? H5Tcopy(H5T_NATIVE_UINT8) : H5Tcopy(H5T_C_S1);
+    if (type >= 0 && width > 0 &&
+        (H5Tset_size(type, width) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        (void)H5Tclose(type);
+        type = -1;
+    }
+    const hid_t attribute = space < 0 || type < 0 ? -1 : H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    const bool done = attribute >= 0 && H5Awrite(attribute, type, values) >= 0;
+    if (attribute >= 0) (void)H5Aclose(attribute);
+    if (type >= 0) (void)H5Tclose(type);
+    if (space >= 0) (void)H5Sclose(space);
+    return done;
+}
+
+bool shard_put_info(long long file, const shard_info *info, int shard, int shards) {
+    const hsize_t classes = (hsize_t)info->classes, colors[2] = {classes, 3}, ids = 256;
+    return hdf5_put_int64(file, "format_version", SHARD_FORMAT) && hdf5_put_text(file, "dataset", info->dataset) &&
+           hdf5_put_text(file, "split", info->split) && hdf5_put_text(file, "task", info->task) &&
+           put_array(file, "classes", 1, &classes, SHARD_NAME, info->names) && put_array(file, "colors", 2, colors, 0, info->colors) &&
+           put_array(file, "export_ids", 1, &ids, 0, info->export_ids) && hdf5_put_int64(file, "ignore", SHARD_IGNORE) &&
+           hdf5_put_int64(file, "samples_total", info->samples_total) && hdf5_put_int64(file, "shard", shard) &&
+           hdf5_put_int64(file, "shards", shards);
+}
+
+/* An array attribute of exactly this shape; texts end up in rows of `width` bytes, cut and closed by a zero. */
+static bool get_array(hid_t file, const char *name, int rank, const hsize_t dims[], size_t width, void *values) {
+    const hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+    if (attribute < 0) return false;
+    const hid_t space = H5Aget_space(attribute), stored = H5Aget_type(attribute);
+    hsize_t found[2] = {0, 0};
+    bool good =
+        space >= 0 && stored >= 0 && H5Sget_simple_extent_ndims(space) == rank && H5Sget_simple_extent_dims(space, found, NULL) == rank;
+    for (int i = 0; good && i < rank; i++) good = found[i] == dims[i];
+    hid_t type = H5Tcopy(width == 0 ? H5T_NATIVE_UINT8 : H5T_C_S1);
+    if (width > 0)
+        good = good && H5Tis_variable_str(stored) == 0 && H5Tset_size(type, width) >= 0 && H5Tset_strpad(type, H5T_STR_NULLTERM) >= 0;
+    if (width > 0) good = good && H5Tset_cset(type, H5Tget_cset(stored)) >= 0;
+    good = good && H5Tget_class(stored) == (width == 0 ? H5T_INTEGER : H5T_STRING) && H5Aread(attribute, type, values) >= 0;
+    if (type >= 0) (void)H5Tclose(type);
+    if (stored >= 0) (void)H5Tclose(stored);
+    if (space >= 0) (void)H5Sclose(space);
+    (void)H5Aclose(attribute);
+    return good;
+}
+
+/* The number of classes is the length of the attribute `classes`. */
+static bool count_classes(hid_t file, int *classes) {
+    const hid_t attribute = H5Aopen(file, "classes", H5P_DEFAULT);
+    if (attribute < 0) return false;
+    const hid_t space = H5Aget_space(attribute);
+    const hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    if (space >= 0) (void)H5Sclose(space);
+    (void)H5Aclose(attribute);
+    *classes = (int)count;
+    return count >= 1 && count <= SHARD_MAX_CLASSES;
+}
+
+static bool get_text(hid_t file, const char *name, char out[SHARD_NAME]) {
+    char *text = hdf5_get_text(file, name);
+    const bool good = text != NULL && snprintf(out, SHARD_NAME, "%s", text) < SHARD_NAME;
+    free(text);
+    return good;
+}
+
+static bool get_small(hid_t file, const char *name, int64_t low, int64_t high, int *out) {
+    int64_t value = 0;
+    if (!hdf5_get_int64(file, name, &value) || value < low || value > high) return false;
+    *out = (int)value;
+    return true;
+}
+
+bool shard_get_attributes(long long file, shard_info *info, int *shard, int *shards, const char **bad) {
+    int format = 0, ignore = 0;
+    memset(info, 0, sizeof *info);
+    *bad = "format_version";
+    if (!get_small(file, "format_version", SHARD_FORMAT, SHARD_FORMAT, &format)) return false;
+    *bad = "dataset";
+    if (!get_text(file, "dataset", info->dataset)) return false;
+    *bad = "split";
+    if (!get_text(file, "split", info->split)) return false;
+    *bad = "task";
+    if (!get_text(file, "task", info->task)) return false;
+    *bad = "classes";
+    if (!count_classes(file, &info->classes)) return false;
+    const hsize_t classes = (hsize_t)info->classes, colors[2] = {classes, 3}, ids = 256;
+    if (!get_array(file, "classes", 1, &classes, SHARD_NAME, info->names)) return false;
+    *bad = "colors";
+    if (!get_array(file, "colors", 2, colors, 0, info->colors)) return false;
+    *bad = "export_ids";
+    if (!get_array(file, "export_ids", 1, &ids, 0, info->export_ids)) return false;
+    *bad = "ignore";
+    if (!get_small(file, "ignore", SHARD_IGNORE, SHARD_IGNORE, &ignore)) return false;
+    *bad = "samples_total";
+    if (!hdf5_get_int64(file, "samples_total", &info->samples_total) || info->samples_total < 0) return false;
+    *bad = "shards";
+    if (!get_small(file, "shards", 1, SHARD_MAX_SHARDS, shards)) return false;
+    *bad = "shard";
+    return get_small(file, "shard", 0, *shards - 1, shard);
+}

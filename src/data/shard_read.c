@@ -1,0 +1,327 @@
+/*
+ * Reading shards: a folder is opened and checked as a whole; of each shard only offsets, sizes, checksums and ids stay in memory. Files are
+ * opened without locks, as many ranks read the same ones.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/h5lock.h"
+#include "base/hdf5_file.h"
+#include "data/shard_internal.h"
+
+typedef struct shard_file {
+    char *name; /* within the folder */
+    hid_t file, images, labels;
+    int64_t count, first; /* samples here; index in the split of the first */
+    uint64_t *image_offset, *label_offset;
+    int32_t *height, *width;
+    uint32_t *crc32;
+    char (*id)[SHARD_ID];
+} shard_file;
+
+struct shard_set {
+    char *folder;
+    shard_info info;
+    shard_file *files;
+    int file_count;
+    int64_t count;
+};
+
+static void close_file(shard_file *f) {
+    if (f->images >= 0) (void)H5Dclose(f->images);
+    if (f->labels >= 0) (void)H5Dclose(f->labels);
+    if (f->file >= 0) (void)H5Fclose(f->file);
+    void *const tables[] = {f->name, f->image_offset, f->label_offset, f->height, f->width, f->crc32, f->id};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) free(tables[i]);
+}
+
+void shard_close(shard_set *s) {
+    if (s == NULL) return;
+    h5_lock();
+    for (int i = 0; i < s->file_count; i++) close_file(&s->files[i]);
+    h5_unlock();
+    free(s->files);
+    free(s->folder);
+    free(s);
+}
+
+static entrain_status bad_shard(const shard_set *s, const shard_file *f, const char *what, entrain_error *err) {
+    return error_set(err, ENTRAIN_DATA, "%s/%s: %s. The shard is damaged or not one of entrain's; pack the data set again.", s->folder,
+                     f->name, what);
+}
+
+/* ---- tables ---- */
+
+/* A one-dimensional dataset and its length; negative when it is not there. */
+static hid_t open_table(hid_t file, const char *name, int64_t *length) {
+    const hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
+    if (set < 0) return -1;
+    const hid_t space = H5Dget_space(set);
+    const bool flat = space >= 0 && H5Sget_simple_extent_ndims(space) == 1;
+    *length = flat ? (int64_t)H5Sget_simple_extent_npoints(space) : -1;
+    if (space >= 0) (void)H5Sclose(space);
+    if (flat) return set;
+    (void)H5Dclose(set);
+    return -1;
+}
+
+/* Read a whole table of `count` elements (count -1: find out); newly allocated, NULL on failure. */
+static void *read_table(hid_t file, const char *name, hid_t type, H5T_class_t kind, size_t size, int64_t *count) {
+    int64_t length = 0;
+    const hid_t set = open_table(file, name, &length);
+    if (set < 0) return NULL;
+    const hid_t stored = H5Dget_type(set);
+    const bool fits = stored >= 0 && H5Tget_class(stored) == kind && (kind != H5T_STRING || H5Tis_variable_str(stored) == 0) &&
+                      length >= 0 && length < INT64_C(1) << 32 && (*count < 0 || *count == length) &&
+                      H5Dget_storage_size(set) >= (hsize_t)length * (kind == H5T_STRING ? 1 : H5Tget_size(stored));
+    void *values = fits ? calloc((size_t)length + 1, size) : NULL;
+    if (values != NULL && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        free(values);
+        values = NULL;
+    }
+    if (stored >= 0) (void)H5Tclose(stored);
+    (void)H5Dclose(set);
+    *count = length;
+    return values;
+}
+
+/* Fixed-length texts, UTF-8 or ASCII (libhdf5 does not convert between the two). */
+static bool read_ids(shard_file *f) {
+    static const H5T_cset_t sets[] = {H5T_CSET_UTF8, H5T_CSET_ASCII};
+    for (size_t k = 0; k < sizeof sets / sizeof sets[0] && f->id == NULL; k++) {
+        const hid_t text = H5Tcopy(H5T_C_S1);
+        if (text >= 0 && H5Tset_size(text, SHARD_ID) >= 0 && H5Tset_strpad(text, H5T_STR_NULLTERM) >= 0 && H5Tset_cset(text, sets[k]) >= 0)
+            f->id = read_table(f->file, "id", text, H5T_STRING, SHARD_ID, &f->count);
+        if (text >= 0) (void)H5Tclose(text);
+    }
+    for (int64_t i = 0; f->id != NULL && i < f->count; i++) f->id[i][SHARD_ID - 1] = '\0';
+    return f->id != NULL;
+}
+
+/* Ascending from 0 to the length of the bytes. */
+static bool good_offsets(const uint64_t *offset, int64_t count, int64_t bytes) {
+    if (offset == NULL || offset[0] != 0 || offset[count] != (uint64_t)bytes) return false;
+    for (int64_t i = 0; i < count; i++)
+        if (offset[i + 1] < offset[i]) return false;
+    return true;
+}
+
+static entrain_status read_tables(const shard_set *s, shard_file *f, entrain_error *err) {
+    int64_t image_bytes = 0, label_bytes = 0;
+    f->count = -1;
+    f->height = read_table(f->file, "height", H5T_NATIVE_INT32, H5T_INTEGER, sizeof *f->height, &f->count);
+    if (f->height == NULL) return bad_shard(s, f, "the table /height is missing or unreadable", err);
+    f->width = read_table(f->file, "width", H5T_NATIVE_INT32, H5T_INTEGER, sizeof *f->width, &f->count);
+    if (f->width == NULL) return bad_shard(s, f, "the table /width is missing, unreadable or of another length than /height", err);
+    f->crc32 = read_table(f->file, "crc32", H5T_NATIVE_UINT32, H5T_INTEGER, sizeof *f->crc32, &f->count);
+    if (f->crc32 == NULL) return bad_shard(s, f, "the table /crc32 is missing, unreadable or of another length than /height", err);
+    if (!read_ids(f)) return bad_shard(s, f, "the table /id is missing, unreadable or of another length than /height", err);
+    int64_t offsets = f->count + 1;
+    f->image_offset = read_table(f->file, "images/offset", H5T_NATIVE_UINT64, H5T_INTEGER, sizeof *f->image_offset, &offsets);
+    f->label_offset = read_table(f->file, "labels/offset", H5T_NATIVE_UINT64, H5T_INTEGER, sizeof *f->label_offset, &offsets);
+    f->images = open_table(f->file, "images/bytes", &image_bytes);
+    f->labels = open_table(f->file, "labels/bytes", &label_bytes);
+    if (f->images < 0 || f->labels < 0) return bad_shard(s, f, "/images/bytes or /labels/bytes is missing or unreadable", err);
+    if (!good_offsets(f->image_offset, f->count, image_bytes)) return bad_shard(s, f, "/images/offset does not fit /images/bytes", err);
+    if (!good_offsets(f->label_offset, f->count, label_bytes)) return bad_shard(s, f, "/labels/offset does not fit /labels/bytes", err);
+    for (int64_t i = 0; i < f->count; i++)
+        if (f->height[i] < 1 || f->width[i] < 1) return bad_shard(s, f, "a sample's height or width is not positive", err);
+    return ENTRAIN_OK;
+}
+
+/* ---- opening ---- */
+
+static bool same_split(const shard_info *a, const shard_info *b) {
+    return strcmp(a->dataset, b->dataset) == 0 && strcmp(a->split, b->split) == 0 && strcmp(a->task, b->task) == 0 &&
+           a->classes == b->classes && memcmp(a->names, b->names, sizeof a->names) == 0 &&
+           memcmp(a->colors, b->colors, sizeof a->colors) == 0 && memcmp(a->export_ids, b->export_ids, sizeof a->export_ids) == 0 &&
+           a->samples_total == b->samples_total;
+}
+
+static entrain_status open_file(shard_set *s, int index, entrain_error *err) {
+    shard_file *f = &s->files[index];
+    static shard_info info; /* large; under the lock */
+    const char *bad = NULL;
+    char *path = NULL;
+    int shard = 0, shards = 0;
+    if (asprintf(&path, "%s/%s", s->folder, f->name) < 0) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", s->folder);
+    const entrain_status status = hdf5_open(path, &f->file, err);
+    free(path);
+    if (status != ENTRAIN_OK) {
+        f->file = -1;
+        return status;
+    }
+    if (!shard_get_attributes(f->file, &info, &shard, &shards, &bad)) {
+        char what[128];
+        (void)snprintf(what, sizeof what, "the attribute %s is missing or not as expected", bad);
+        return bad_shard(s, f, what, err);
+    }
+    if (index == 0) s->info = info;
+    if (!same_split(&s->info, &info))
+        return bad_shard(s, f, "it describes another data set, split or class list than the first shard", err);
+    if (shard != index || shards != s->file_count) return bad_shard(s, f, "its attributes shard and shards do not fit its name", err);
+    f->first = s->count;
+    const entrain_status read = read_tables(s, f, err);
+    s->count += read == ENTRAIN_OK ? f->count : 0;
+    return read;
+}
+
+/* "NAME-00003-of-00016.h5": the numbers, or false. */
+static bool parse_name(const char *name, int *shard, int *shards) {
+    const size_t length = strlen(name), tail = strlen("-00000-of-00000.h5");
+    char end[8] = "";
+    if (length <= tail || strcmp(name + length - 3, ".h5") != 0) return false;
+    return sscanf(name + length - tail, "-%5d-of-%5d%7s", shard, shards, end) == 3 && strcmp(end, ".h5") == 0;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const shard_file *)a)->name, ((const shard_file *)b)->name);
+}
+
+static entrain_status add_name(shard_set *s, const char *name, entrain_error *err) {
+    shard_file *files = realloc(s->files, (size_t)(s->file_count + 1) * sizeof *files);
+    if (files == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", s->folder);
+    s->files = files;
+    files[s->file_count] = (shard_file){.name = strdup(name), .file = -1, .images = -1, .labels = -1};
+    return files[s->file_count++].name != NULL ? ENTRAIN_OK : error_set(err, ENTRAIN_DEVICE, "%s: out of memory", s->folder);
+}
+
+static entrain_status list_folder(shard_set *s, entrain_error *err) {
+    int shard = 0, shards = 0;
+    DIR *folder = opendir(s->folder);
+    if (folder == NULL)
+        return error_set(err, ENTRAIN_DATA,
+                         "%s: no such folder of shards: %s. Make it with: entrain pack DATASET --root SOURCE --split NAME --out %s",
+                         s->folder, strerror(errno), s->folder);
+    entrain_status status = ENTRAIN_OK;
+    for (const struct dirent *e = readdir(folder); e != NULL && status == ENTRAIN_OK; e = readdir(folder))
+        if (parse_name(e->d_name, &shard, &shards)) status = add_name(s, e->d_name, err);
+    (void)closedir(folder);
+    if (status != ENTRAIN_OK) return status;
+    if (s->file_count == 0)
+        return error_set(
+            err, ENTRAIN_DATA,
+            "%s: holds no shards (NAME-00000-of-00001.h5). Make them with: entrain pack DATASET --root SOURCE --split NAME --out %s",
+            s->folder, s->folder);
+    qsort(s->files, (size_t)s->file_count, sizeof *s->files, by_name);
+    for (int i = 0; i < s->file_count; i++) {
+        (void)parse_name(s->files[i].name, &shard, &shards);
+        if (shard == i && shards == s->file_count) continue;
+        return error_set(
+            err, ENTRAIN_DATA,
+            "%s: shards are missing or mixed: %d files are there, and number %d is %s. One folder holds one split, all of its shards; pack it again into an empty folder.",
+            s->folder, s->file_count, i, s->files[i].name);
+    }
+    return ENTRAIN_OK;
+}
+
+entrain_status shard_open(const char *folder, shard_set **out, entrain_error *err) {
+    *out = NULL;
+    shard_set *s = calloc(1, sizeof *s);
+    if (s == NULL || (s->folder = strdup(folder)) == NULL) {
+        free(s);
+        return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", folder);
+    }
+    h5_lock();
+    entrain_status status = list_folder(s, err);
+    for (int i = 0; i < s->file_count && status == ENTRAIN_OK; i++) status = open_file(s, i, err);
+    h5_unlock();
+    if (status == ENTRAIN_OK && s->count != s->info.samples_total)
+        status =
+            error_set(err, ENTRAIN_DATA, "%s: the shards hold %lld samples, but say that there are %lld in all. Pack the data set again.",
+                      folder, (long long)s->count, (long long)s->info.samples_total);
+    if (status != ENTRAIN_OK) {
+        shard_close(s);
+        return status;
+    }
+    *out = s;
+    return ENTRAIN_OK;
+}
+
+const shard_info *shard_get_info(const shard_set *s) {
+    return &s->info;
+}
+
+int shard_file_count(const shard_set *s) {
+    return s->file_count;
+}
+
+int64_t shard_count(const shard_set *s) {
+    return s->count;
+}
+
+/* ---- samples ---- */
+
+/* The shard that holds a sample, and its place there. */
+static const shard_file *locate(const shard_set *s, int64_t index, int64_t *place) {
+    int low = 0, high = s->file_count - 1;
+    while (low < high) {
+        const int middle = (low + high + 1) / 2;
+        if (s->files[middle].first <= index)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    *place = index - s->files[low].first;
+    return &s->files[low];
+}
+
+void shard_size(const shard_set *s, int64_t index, int *height, int *width) {
+    int64_t i = 0;
+    const shard_file *f = locate(s, index, &i);
+    *height = f->height[i];
+    *width = f->width[i];
+}
+
+void shard_describe(const shard_set *s, int64_t index, char *text, size_t size) {
+    int64_t i = 0;
+    const shard_file *f = locate(s, index, &i);
+    (void)snprintf(text, size, "%s/%s sample %lld (id %s)", s->folder, f->name, (long long)i, f->id[i]);
+}
+
+/* Bytes [begin, end) of a dataset into a buffer that grows. */
+static bool read_bytes(hid_t set, uint64_t begin, uint64_t end, uint8_t **data, size_t *capacity) {
+    const hsize_t start = begin, count = end - begin;
+    if (count > *capacity) {
+        free(*data);
+        *data = malloc(count);
+        *capacity = *data == NULL ? 0 : count;
+        if (*data == NULL) return false;
+    }
+    if (count == 0) return true;
+    const hid_t from = H5Dget_space(set), to = H5Screate_simple(1, &count, NULL);
+    const bool done = from >= 0 && to >= 0 && H5Sselect_hyperslab(from, H5S_SELECT_SET, &start, NULL, &count, NULL) >= 0 &&
+                      H5Dread(set, H5T_NATIVE_UINT8, to, from, H5P_DEFAULT, *data) >= 0;
+    if (to >= 0) (void)H5Sclose(to);
+    if (from >= 0) (void)H5Sclose(from);
+    return done;
+}
+
+entrain_status shard_read(shard_set *s, int64_t index, shard_sample *out, entrain_error *err) {
+    int64_t i = 0;
+    char name[512];
+    const shard_file *f = locate(s, index, &i);
+    h5_lock();
+    hdf5_be_silent(); /* libhdf5 keeps this for each thread, and the set was opened on another */
+    const bool done = read_bytes(f->images, f->image_offset[i], f->image_offset[i + 1], &out->image, &out->image_capacity) &&
+                      read_bytes(f->labels, f->label_offset[i], f->label_offset[i + 1], &out->label, &out->label_capacity);
+    h5_unlock();
+    shard_describe(s, index, name, sizeof name);
+    if (!done)
+        return error_set(err, ENTRAIN_DATA, "%s: cannot be read. The shard is damaged or its disk fails; pack the data set again.", name);
+    out->image_size = (size_t)(f->image_offset[i + 1] - f->image_offset[i]);
+    out->label_size = (size_t)(f->label_offset[i + 1] - f->label_offset[i]);
+    out->height = f->height[i];
+    out->width = f->width[i];
+    out->crc32 = f->crc32[i];
+    out->index = index;
+    (void)snprintf(out->id, sizeof out->id, "%s", f->id[i]);
+    if (shard_checksum(out) == out->crc32) return ENTRAIN_OK;
+    return error_set(err, ENTRAIN_DATA, "%s: its bytes do not match their checksum: the shard has been damaged. Pack the data set again.",
+                     name);
+}

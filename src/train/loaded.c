@@ -1,0 +1,38 @@
+#include "train/loaded.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "train/checkpoint.h"
+#include "train/dataset.h"
+
+static entrain_status read_dataset(loaded *l, entrain_error *err) {
+    char *json = NULL;
+    entrain_status status = checkpoint_read_dataset(l->path, &json, err);
+    if (status == ENTRAIN_OK) status = dataset_from_json(json, l->path, &l->info, err);
+    free(json);
+    return status;
+}
+
+entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, backend *be, entrain_error *err) {
+    memset(l, 0, sizeof *l);
+    checkpoint_meta meta = {0};
+    entrain_status status = checkpoint_find(checkpoint, true, l->path, sizeof l->path, err);
+    if (status == ENTRAIN_OK) status = read_dataset(l, err);
+    if (status == ENTRAIN_OK) status = model_build(c, l->info.classes, &l->params, &l->graph, err);
+    if (status == ENTRAIN_OK) status = params_allocate(&l->params, be, false, err);
+    if (status == ENTRAIN_OK) status = checkpoint_read(l->path, &l->params, false, false, &meta, err);
+    if (status == ENTRAIN_OK) {
+        l->step = meta.step;
+        free((void *)(size_t)meta.config_json);
+        status = evaluator_open(&l->graph, be, c, l->info.classes, &l->evaluator, err);
+    }
+    return status;
+}
+
+void loaded_close(loaded *l) {
+    evaluator_close(l->evaluator);
+    graph_free(&l->graph);
+    params_free(&l->params);
+}

@@ -1,0 +1,20 @@
+/* A trained network from a checkpoint, ready to evaluate: what eval, predict and the library's entrain_network share. */
+#ifndef TRAIN_LOADED_H
+#define TRAIN_LOADED_H
+
+#include "train/evaluate.h"
+
+typedef struct loaded {
+    params params;
+    graph graph;
+    evaluator *evaluator;
+    shard_info info; /* classes, colours and export ids of the data set that it was trained on */
+    int64_t step;
+    char path[1024]; /* of the checkpoint */
+} loaded;
+
+/* checkpoint: a file or a run folder (best, else newest). c and be must outlive it. Close it whatever comes back. */
+entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, backend *be, entrain_error *err);
+void loaded_close(loaded *l);
+
+#endif

@@ -1,0 +1,31 @@
+/* Random pictures and augmented samples for tests of augmentation. */
+#ifndef AUGMENT_CASE_H
+#define AUGMENT_CASE_H
+
+#include "data/loader.h"
+
+/* Everything off; ImageNet's mean and deviation. */
+extern const augment_options AUGMENT_CASE_OFF;
+
+/* Random values below `values`; free with image_free. */
+image augment_case_image(int height, int width, int channels, uint64_t seed, uint32_t values);
+
+/* One augmented sample with its own memory. */
+typedef struct augment_output {
+    int h, w;
+    float *pixels;   /* (h,w,3) */
+    uint8_t *labels; /* (h,w) */
+} augment_output;
+augment_output augment_case_output(int h, int w);
+void augment_case_free(augment_output *out);
+
+/* augment_sample with seed AUGMENT_CASE_SEED into memory filled with NaN, so that whatever is left unwritten shows; fails the test on an
+ * error. */
+enum { AUGMENT_CASE_SEED = 11 };
+void augment_case_run(const augment_options *o, const image *picture, const image *label, uint64_t position, augment_output *out,
+                      augment_scratch *s);
+
+/* Whether one is the other's mirror image, to the bit. */
+bool augment_case_is_mirror(const augment_output *a, const augment_output *b);
+
+#endif
