@@ -139,7 +139,9 @@ static const H5FD_class_t driver_class = {
 };
 
 hid_t hdf5_driver_access(int fd, int *error) {
-    const hid_t driver = H5FDregister(&driver_class);
+    /* Registered once and for good: on closing a file libhdf5 looks at the driver after having given up the file's own hold on it. */
+    static hid_t driver = -1;
+    if (driver < 0) driver = H5FDregister(&driver_class);
     if (driver < 0) return -1;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     const driver_info info = {fd, error};
@@ -147,6 +149,5 @@ hid_t hdf5_driver_access(int fd, int *error) {
         (void)H5Pclose(access);
         access = -1;
     }
-    (void)H5FDunregister(driver); /* the list holds it from here on */
     return access;
 }

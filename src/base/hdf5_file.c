@@ -11,7 +11,8 @@
 
 #include "base/error.h"
 
-/* The first reason since hdf5_be_silent or hdf5_reason: clearing up after a failure calls libhdf5 again, which wipes its own error stack. */
+/* The first reason since hdf5_be_silent or hdf5_reason: clearing up after a failure calls libhdf5 again, which wipes its own error stack.
+ */
 static _Thread_local char first_reason[256];
 
 bool hdf5_failed(void) {

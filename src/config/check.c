@@ -56,10 +56,6 @@ static void check_training(const config *c, config_report *r) {
 
 static void check_schedule(const config *c, config_report *r) {
     const config_list *milestones = &c->schedule.milestones;
-    if (sound(r, "schedule.warmup", "train.iterations") && c->schedule.warmup > c->train.iterations) {
-        config_mistake(r, "schedule.warmup: expected at most train.iterations, %lld; found %lld", (long long)c->train.iterations,
-                       (long long)c->schedule.warmup);
-    }
     for (int i = 1; i < milestones->count; i++) {
         if (milestones->values[i] > milestones->values[i - 1]) continue;
         config_mistake(r, "schedule.milestones: expected ascending iterations; found %.0f after %.0f", milestones->values[i],

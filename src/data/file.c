@@ -102,7 +102,7 @@ entrain_status file_make_folder(const char *path, entrain_error *err) {
     if (copy == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", path);
     entrain_status status = ENTRAIN_OK;
     for (char *p = copy; status == ENTRAIN_OK && *p != '\0'; p++) {
-        if (p == copy || (p[1] != '/' && p[1] != '\0') || *p == '/') continue;
+        if ((p[1] != '/' && p[1] != '\0') || *p == '/') continue;
         const char end = p[1];
         p[1] = '\0';
         struct stat known;

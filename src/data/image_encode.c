@@ -54,6 +54,8 @@ entrain_status image_encode_png(const image *im, uint8_t **bytes, size_t *size, 
     png_sink sink = {0};
     *bytes = NULL;
     *size = 0;
+    if (im->channels != 1 && im->channels != 3)
+        return error_set(err, ENTRAIN_DATA, "an image of %d channels cannot be encoded as PNG; expected 1 or 3", im->channels);
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
     png_infop info = png == NULL ? NULL : png_create_info_struct(png);
     bool failed = info == NULL;

@@ -49,6 +49,9 @@ entrain_status image_encode_jpeg(const image *im, int quality, uint8_t **bytes, 
     unsigned char *made = NULL;
     unsigned long length = 0;
     *bytes = NULL;
+    *size = 0;
+    if (im->channels != 3)
+        return error_set(err, ENTRAIN_DATA, "an image of %d channels cannot be encoded as JPEG; expected 3", im->channels);
     tjhandle handle = tjInitCompress();
     if (handle == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for encoding a JPEG image");
     entrain_status status = ENTRAIN_OK;

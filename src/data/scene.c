@@ -49,7 +49,8 @@ static void draw_unknown(canvas *c, const street *s, random_stream *r) {
         x[i] = cx + 1.3f * reach * cosf(angle);
         y[i] = cy + 0.8f * reach * sinf(angle);
     }
-    const paint p = {SCENE_VOID, {pick(r, 0.1f, 0.9f), pick(r, 0.1f, 0.9f), pick(r, 0.1f, 0.9f)}, 0.8f, 0.25f * size, random_u32(r)};
+    const color any = pick_near(r, (color){0.5f, 0.5f, 0.5f}, 0.4f);
+    const paint p = {SCENE_VOID, any, 0.8f, 0.25f * size, random_u32(r)};
     canvas_shadow(c, cx, cy + 0.6f * size, 1.4f * size, 0.4f * size, 0.5f);
     canvas_polygon(c, 9, x, y, &p);
 }
@@ -57,7 +58,7 @@ static void draw_unknown(canvas *c, const street *s, random_stream *r) {
 /* The bonnet of the camera's own car, glossy: it mirrors the sky. */
 static void draw_bonnet(canvas *c, const street *s, random_stream *r) {
     const float h = (float)c->height, w = (float)c->width;
-    const color body = {pick(r, 0.05f, 0.3f), pick(r, 0.05f, 0.3f), pick(r, 0.05f, 0.35f)};
+    const color body = pick_near(r, (color){0.18f, 0.18f, 0.20f}, 0.13f);
     paint p = {SCENE_VOID, body, 0.1f, 0.1f * h, random_u32(r)};
     const float rise = h * pick(r, 0.06f, 0.11f), x = w * pick(r, 0.45f, 0.55f);
     canvas_ellipse(c, x, h + 0.02f * h, 0.62f * w, rise + 0.02f * h, &p);
@@ -116,7 +117,8 @@ static void expose(const scene *s, random_stream *r, uint8_t *out) {
     const int height = s->canvas.height, width = s->canvas.width;
     const float light = pick(r, 0.68f, 1.22f), lift = pick(r, -0.03f, 0.06f), noise = pick(r, 0.008f, 0.035f),
                 vignette = pick(r, 0.0f, 0.3f);
-    const float gain[3] = {light * pick(r, 0.92f, 1.08f), light, light * pick(r, 0.92f, 1.08f)};
+    const float red = pick(r, 0.92f, 1.08f), blue = pick(r, 0.92f, 1.08f);
+    const float gain[3] = {light * red, light, light * blue};
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const float dx = 2.0f * ((float)x + 0.5f) / (float)width - 1.0f, dy = 2.0f * ((float)y + 0.5f) / (float)height - 1.0f;

@@ -33,7 +33,8 @@ static float larger(float metres, const stand *at, float least) {
 static void draw_tree(const street *s, canvas *c, const stand *at, random_stream *r) {
     const float m = at->metre, trunk = larger(pick(r, 0.13f, 0.2f), at, 1.5f), bole = pick(r, 1.9f, 2.6f) * m;
     const float crown = pick(r, 0.9f, 1.5f) * m, middle = at->y - bole - 0.75f * crown;
-    const paint bark = {SCENE_VEGETATION, pick_near(r, (color){0.32f, 0.25f, 0.18f}, 0.05f), 0.4f, 0.15f * m + 1.0f, random_u32(r)};
+    const color brown = pick_near(r, (color){0.32f, 0.25f, 0.18f}, 0.05f);
+    const paint bark = {SCENE_VEGETATION, brown, 0.4f, 0.15f * m + 1.0f, random_u32(r)};
     canvas_shadow(c, at->x, at->y, crown, 0.22f * crown, 0.45f);
     canvas_rectangle(c, at->x - trunk, at->y - bole - 0.3f * crown, at->x + trunk, at->y, &bark);
     const color leaf = pick_near(r, s->leaves, 0.07f);
@@ -147,14 +148,16 @@ typedef struct car_paints {
 } car_paints;
 
 static car_paints pick_car(random_stream *r) {
-    const color body = pick_near(r, bodies[random_below(r, BODIES)], 0.05f);
+    static const color rear = {0.85f, 0.12f, 0.08f}, front = {0.97f, 0.95f, 0.80f};
+    const color body = pick_near(r, bodies[random_below(r, BODIES)], 0.05f), glass = pick_near(r, (color){0.16f, 0.21f, 0.26f}, 0.05f);
+    const color light = chance(r, 0.65) ? rear : front;
     const uint32_t salt = random_u32(r);
     return (car_paints){
         .body = {SCENE_CAR, body, 0.08f, 5.0f, salt},
         .roof = {SCENE_CAR, color_scale(body, 1.18f), 0.06f, 5.0f, salt + 1},
-        .glass = {SCENE_CAR, pick_near(r, (color){0.16f, 0.21f, 0.26f}, 0.05f), 0.45f, 4.0f, salt + 2},
+        .glass = {SCENE_CAR, glass, 0.45f, 4.0f, salt + 2},
         .tyre = {SCENE_CAR, {0.06f, 0.06f, 0.07f}, 0.2f, 2.0f, salt + 3},
-        .light = {SCENE_CAR, chance(r, 0.65) ? (color){0.85f, 0.12f, 0.08f} : (color){0.97f, 0.95f, 0.80f}, 0.0f, 1.0f, salt},
+        .light = {SCENE_CAR, light, 0.0f, 1.0f, salt},
         .plate = {SCENE_CAR, {0.90f, 0.88f, 0.70f}, 0.0f, 1.0f, salt},
     };
 }
@@ -210,25 +213,21 @@ static void draw_car_across(canvas *c, const stand *at, random_stream *r) {
 
 /* ---- all of them ---- */
 
-static void add(object *list, int *count, object_kind kind, float u, float t) {
-    if (*count < MOST_OBJECTS) list[(*count)++] = (object){kind, u, t};
-}
-
-static float either_side(random_stream *r, float u) {
-    return chance(r, 0.5) ? u : -u;
+/* Some objects of a kind, `least` to `most`, u in [near, far] from the middle on either side, t in [low, high]. */
+static void add(object *list, int *count, object_kind kind, int least, int most, const float u[2], const float t[2], random_stream *r) {
+    for (int n = least + (int)random_below(r, (uint32_t)(most - least + 1)); n > 0 && *count < MOST_OBJECTS; n--) {
+        const float side = chance(r, 0.5) ? 1.0f : -1.0f, away = pick(r, u[0], u[1]), depth = pick(r, t[0], t[1]);
+        list[(*count)++] = (object){kind, side * away, depth};
+    }
 }
 
 static int choose(const street *s, object *list, random_stream *r) {
     int count = 0;
-    for (int n = (int)random_below(r, 5); n > 0; n--)
-        add(list, &count, OBJECT_TREE, either_side(r, pick(r, 1.25f, s->outer)), pick(r, 0.28f, 0.9f));
-    for (int n = 1 + (int)random_below(r, 3); n > 0; n--)
-        add(list, &count, OBJECT_POLE, either_side(r, pick(r, 1.08f, 1.3f)), pick(r, 0.35f, 0.8f));
-    for (int n = 1 + (int)random_below(r, 2); n > 0; n--)
-        add(list, &count, OBJECT_SIGNPOST, either_side(r, pick(r, 1.08f, 1.3f)), pick(r, 0.38f, 0.72f));
-    for (int n = 1 + (int)random_below(r, 4); n > 0; n--)
-        add(list, &count, OBJECT_CAR, either_side(r, pick(r, 0.38f, 0.75f)), pick(r, 0.22f, 0.75f));
-    if (chance(r, 0.3)) add(list, &count, OBJECT_CAR_ACROSS, pick(r, -0.6f, 0.6f), pick(r, 0.2f, 0.45f));
+    add(list, &count, OBJECT_TREE, 0, 4, (float[]){1.25f, s->outer}, (float[]){0.28f, 0.9f}, r);
+    add(list, &count, OBJECT_POLE, 1, 3, (float[]){1.08f, 1.3f}, (float[]){0.35f, 0.8f}, r);
+    add(list, &count, OBJECT_SIGNPOST, 1, 2, (float[]){1.08f, 1.3f}, (float[]){0.38f, 0.72f}, r);
+    add(list, &count, OBJECT_CAR, 1, 4, (float[]){0.38f, 0.75f}, (float[]){0.22f, 0.75f}, r);
+    add(list, &count, OBJECT_CAR_ACROSS, 0, chance(r, 0.6), (float[]){0.0f, 0.6f}, (float[]){0.2f, 0.45f}, r);
     return count;
 }
 

@@ -24,7 +24,7 @@ static bool put_array(hid_t file, const char *name, int rank, const hsize_t dims
     return done;
 }
 
-bool shard_put_info(long long file, const shard_info *info, int shard, int shards) {
+bool shard_put_info(hid_t file, const shard_info *info, int shard, int shards) {
     const hsize_t classes = (hsize_t)info->classes, colors[2] = {classes, 3}, ids = 256;
     return hdf5_put_int64(file, "format_version", SHARD_FORMAT) && hdf5_put_text(file, "dataset", info->dataset) &&
            hdf5_put_text(file, "split", info->split) && hdf5_put_text(file, "task", info->task) &&
@@ -81,7 +81,7 @@ static bool get_small(hid_t file, const char *name, int64_t low, int64_t high, i
     return true;
 }
 
-bool shard_get_attributes(long long file, shard_info *info, int *shard, int *shards, const char **bad) {
+bool shard_get_attributes(hid_t file, shard_info *info, int *shard, int *shards, const char **bad) {
     int format = 0, ignore = 0;
     memset(info, 0, sizeof *info);
     *bad = "format_version";

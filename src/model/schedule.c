@@ -69,7 +69,7 @@ static void forward_steps(builder *b) {
         net_step s = blank(STEP_FORWARD, i);
         s.x = t->nodes[q->inputs[0]].out;
         if (q->kind == NODE_NORM && q->input_count > 1) s.residual = t->nodes[q->inputs[1]].out;
-        if (q->kind == NODE_MAXPOOL && t->o.training) {
+        if (q->kind == NODE_MAXPOOL) {
             t->nodes[i].index = new_buffer(b, net_count(t, i), PLAN_INDEX);
             touch(b, t->nodes[i].index);
         }

@@ -120,7 +120,8 @@ static entrain_status load(const reader *r, const params *p, target_of *target, 
         status = error_set(
             err, ENTRAIN_DATA,
             "%s: the checksum is wrong: the contents give %08x, the file says %08x. The file is damaged, or was changed after it was "
-            "written; use another copy (or, if you changed it yourself, delete its attribute `checksum`).",
+            "written; use another copy. If you changed it yourself, delete its attribute `checksum`: eval, predict and model.init then "
+            "take it.",
             r->path, (unsigned)sum, (unsigned)r->checksum);
     memory_free(buffer);
     return status;

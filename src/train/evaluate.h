@@ -17,6 +17,7 @@ typedef struct evaluator evaluator;
 /* Networks for evaluation are made for each image size met and kept; they share g's parameters. c: its data.*, eval.* and normalisation. */
 entrain_status evaluator_open(const graph *g, backend *be, const config *c, int classes, evaluator **out, entrain_error *err);
 void evaluator_close(evaluator *e);
+int evaluator_classes(const evaluator *e);
 
 /*
  * Scores of an RGB image at its own size: (height, width, classes) host memory owned by the evaluator until the next call. With one scale,

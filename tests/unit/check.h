@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "entrain/status.h"
+
 /* |got - want| <= tolerance; a NaN fails. */
 static inline void check_near(double got, double want, double tolerance, const char *text, const char *file, int line) {
     if (fabs(got - want) <= tolerance) return;
@@ -18,5 +20,11 @@ static inline void check_near(double got, double want, double tolerance, const c
     _fail(file, line);
 }
 #define assert_near(got, want, tolerance) check_near((got), (want), (tolerance), #got, __FILE__, __LINE__)
+
+/* The call succeeds; otherwise its error's text is shown. `err` must be in scope. */
+#define assert_ok(call)                                                                                                                    \
+    do {                                                                                                                                   \
+        if ((call) != ENTRAIN_OK) fail_msg("%s: %s", #call, err.text);                                                                     \
+    } while (0)
 
 #endif

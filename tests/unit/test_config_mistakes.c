@@ -103,9 +103,8 @@ static void test_mistakes_across_keys(void **state) {
         "{\"eval\": {\"mode\": \"slide\"}}", NULL,
         "eval.mode: slide needs data.crop, the size of its windows; found null there. Set data.crop, or eval.mode to whole");
     config_expect_good("{\"eval\": {\"mode\": \"slide\"}}", "data.crop=[9,9]", NULL);
-    config_expect_mistake("{\"schedule\": {\"warmup\": 11}, \"train\": {\"iterations\": 10}}", NULL,
-                          "schedule.warmup: expected at most train.iterations, 10; found 11");
-    config_expect_good("{\"schedule\": {\"warmup\": 10}, \"train\": {\"iterations\": 10}}", NULL, NULL);
+    /* A short trial of a long recipe: the run simply ends within its warm-up. */
+    config_expect_good("{\"schedule\": {\"warmup\": 11}, \"train\": {\"iterations\": 10}}", NULL, NULL);
     config_expect_mistake("{\"schedule\": {\"milestones\": [5, 9, 9, 2]}}", NULL,
                           "schedule.milestones: expected ascending iterations; found 9 after 9");
     config_expect_mistake("{\"schedule\": {\"type\": \"step\"}}", NULL,
