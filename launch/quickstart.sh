@@ -12,9 +12,9 @@ step "installing what is missing"
 launch/install.sh
 
 step "building"
-cmake -S . -B build -DENTRAIN_TESTS=OFF >build-quickstart.log 2>&1 || { cat build-quickstart.log; exit 2; }
-cmake --build build -j "$(nproc)" >>build-quickstart.log 2>&1 || { tail -n 40 build-quickstart.log; exit 2; }
-rm -f build-quickstart.log
+cmake -S . -B build -DENTRAIN_TESTS=OFF >build.log 2>&1 || { cat build.log; exit 2; }
+cmake --build build -j "$(nproc)" >>build.log 2>&1 || { tail -n 40 build.log; exit 2; }
+rm -f build.log
 entrain=build/entrain
 
 # Two ranks need --oversubscribe on a machine with one core, and root must say that it means it.

@@ -13,7 +13,7 @@ status=0
 build() { # FOLDER TARGETS OPTIONS...
     local folder=$1 targets=$2
     shift 2
-    cmake -S . -B "$folder" "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
+    cmake -S . -B "$folder" -DENTRAIN_TESTS=ON "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
     grep -- '-- entrain' "$folder.log" || true
     # shellcheck disable=SC2086
     cmake --build "$folder" -j "$jobs" ${targets:+--target $targets} >>"$folder.log" 2>&1 || { tail -n 60 "$folder.log"; return 1; }

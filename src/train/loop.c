@@ -70,7 +70,12 @@ static entrain_status report_step(const trainer *t, jsonl *out, const step_resul
 static entrain_status evaluate(trainer *t, jsonl *out, entrain_error *err) {
     if (t->evaluator == NULL) return ENTRAIN_OK;
     const double since = log_seconds();
-    run_evaluation v;
+    run_evaluation v = {0};
+    const params *p = &t->params;
+    /* Where bn is not synchronised, each rank has running statistics of its own; rank 0's are the ones that checkpoints keep. */
+    if (norm_uses_bn(&t->c->norm) && !t->c->norm.sync &&
+        comm_broadcast(t->job->c, p->stats, p->stat_floats, COMM_F32, 0, t->job->be->stream) != ENTRAIN_OK)
+        return error_set(err, ENTRAIN_COMM, "%s", t->job->c->error.text);
     entrain_status status = run_evaluate(t->job, t->evaluator, t->val, &v, err);
     if (status == ENTRAIN_OK) {
         log_info("evaluation after iteration %lld: mIoU %.4f, %lld images in %.1f s", (long long)t->step, v.figures.miou,
