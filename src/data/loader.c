@@ -1,6 +1,6 @@
 /*
  * The loader as its caller sees it: open, next, release, close. All its memory is made here, before the first thread starts; what still
- * grows later are the buffers of encoded and decoded samples, up to the largest one. The threads are in loader_threads.c, the rules in
+ * grows later is the decoders' scratch, up to what the largest image needs. The threads are in loader_threads.c, the rules in
  * loader_internal.h.
  */
 #include <signal.h>
@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "data/image_internal.h"
 #include "data/loader_internal.h"
 
 /* Encoded samples per worker between the reader and the workers. */
@@ -74,21 +75,42 @@ static bool make_jobs(loader *l) {
     l->jobs = calloc((size_t)l->job_count, sizeof *l->jobs);
     if (l->jobs == NULL) return false;
     for (int i = 0; i < l->job_count; i++) {
+        if (!shard_reserve(l->shards, &l->jobs[i].sample)) return false;
         l->jobs[i].next = l->idle;
         l->idle = &l->jobs[i];
     }
     return true;
 }
 
+/* Height and width of the sample with the most pixels. */
+static void largest_size(const shard_set *shards, int *height, int *width) {
+    *height = *width = 0;
+    for (int64_t i = 0; i < shard_count(shards); i++) {
+        int h, w;
+        shard_size(shards, i, &h, &w);
+        if ((int64_t)h * w <= (int64_t)*height * *width) continue;
+        *height = h;
+        *width = w;
+    }
+}
+
+/* Room for the largest picture. A size that no picture can have is not this function's to tell: its sample will, when it is decoded. */
+static bool make_pictures(worker *w, int height, int width) {
+    return image_reshape(&w->picture, height, width, 3, "the largest sample", NULL) != ENTRAIN_DEVICE &&
+           image_reshape(&w->label, height, width, 1, "the largest sample", NULL) != ENTRAIN_DEVICE;
+}
+
 static bool make_workers(loader *l) {
     const int count = l->options.workers;
+    int height, width;
+    largest_size(l->shards, &height, &width);
     l->workers = calloc((size_t)count, sizeof *l->workers);
     l->threads = calloc((size_t)count + 1, sizeof *l->threads);
     if (l->workers == NULL || l->threads == NULL) return false;
     for (int i = 0; i < count; i++) {
         l->workers[i].owner = l;
         l->workers[i].decoder = image_decoder_open();
-        if (l->workers[i].decoder == NULL) return false;
+        if (l->workers[i].decoder == NULL || !make_pictures(&l->workers[i], height, width)) return false;
     }
     return true;
 }

@@ -66,15 +66,17 @@ static void draw_bonnet(canvas *c, const street *s, random_stream *r) {
     canvas_ellipse(c, x, h + 0.05f * h, 0.4f * w, rise, &p);
 }
 
-/* The pixel before a change of label to the right or below has no label: which side it belongs to is a matter of taste. */
+/* Pixels that touch another label have none: which side they belong to is a matter of taste. */
 static void clear_boundaries(scene *s) {
     const int height = s->canvas.height, width = s->canvas.width;
     const uint8_t *label = s->canvas.label;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             const long at = (long)y * width + x;
-            const bool right = x + 1 < width && label[at + 1] != label[at], below = y + 1 < height && label[at + width] != label[at];
-            s->edges[at] = right || below ? SCENE_VOID : label[at];
+            const uint8_t own = label[at];
+            const bool beside = (x > 0 && label[at - 1] != own) || (x + 1 < width && label[at + 1] != own);
+            const bool above = (y > 0 && label[at - width] != own) || (y + 1 < height && label[at + width] != own);
+            s->edges[at] = beside || above ? SCENE_VOID : own;
         }
 }
 

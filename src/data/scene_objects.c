@@ -69,7 +69,7 @@ static void sign_polygon(canvas *c, float x, float y, float size, int corners, f
 }
 
 static void draw_sign(canvas *c, const stand *at, float up, random_stream *r) {
-    const float size = larger(pick(r, 0.36f, 0.5f), at, 6.5f), y = at->y - up * at->metre;
+    const float size = larger(pick(r, 0.5f, 0.64f), at, 10.0f), y = at->y - up * at->metre;
     paint border = {SCENE_SIGN, sign_red, 0.06f, 3.0f, random_u32(r)}, face = border;
     face.base = sign_white;
     switch (random_below(r, 6)) {
@@ -118,19 +118,19 @@ static void draw_upright(canvas *c, const stand *at, float half, float height, c
 }
 
 static void draw_pole(canvas *c, const stand *at, float u, random_stream *r) {
-    const float half = larger(0.12f, at, 2.5f), height = pick(r, 4.2f, 6.0f) * at->metre, top = at->y - height;
+    const float half = larger(0.22f, at, 5.5f), height = pick(r, 4.2f, 6.0f) * at->metre, top = at->y - height;
     const paint p = metal(r);
     canvas_shadow(c, at->x, at->y, 3.0f * half, 1.2f * half, 0.4f);
     draw_upright(c, at, half, height, &p);
     if (chance(r, 0.6)) { /* a lamp over the road */
-        const float reach = (u > 0.0f ? -1.0f : 1.0f) * pick(r, 0.9f, 1.4f) * at->metre, thick = larger(0.14f, at, 3.0f);
+        const float reach = (u > 0.0f ? -1.0f : 1.0f) * pick(r, 0.9f, 1.4f) * at->metre, thick = larger(0.26f, at, 7.0f);
         canvas_rectangle(c, fminf(at->x, at->x + reach), top, fmaxf(at->x, at->x + reach), top + thick, &p);
     }
     if (chance(r, 0.35)) draw_sign(c, at, pick(r, 2.2f, 2.9f), r);
 }
 
 static void draw_signpost(canvas *c, const stand *at, random_stream *r) {
-    const float half = larger(0.09f, at, 2.2f), height = pick(r, 2.2f, 2.8f);
+    const float half = larger(0.2f, at, 4.5f), height = pick(r, 2.2f, 2.8f);
     const paint p = metal(r);
     canvas_shadow(c, at->x, at->y, 3.0f * half, 1.2f * half, 0.4f);
     draw_upright(c, at, half, height * at->metre, &p);

@@ -50,6 +50,8 @@ void shard_close(shard_set *s);
 const shard_info *shard_get_info(const shard_set *s);
 int64_t shard_count(const shard_set *s);
 void shard_size(const shard_set *s, int64_t index, int *height, int *width);
+/* Give the buffers of out room for any sample of the set, so that shard_read never has to grow them. false: out of memory. */
+bool shard_reserve(const shard_set *s, shard_sample *out);
 /* Read one sample and check its crc32: a mismatch is ENTRAIN_DATA naming shard, sample and id. */
 entrain_status shard_read(shard_set *s, int64_t index, shard_sample *out, entrain_error *err);
 /* "train-00000-of-00004.h5 sample 17 (id 0001TP_006690)", for messages about a sample. */

@@ -191,15 +191,30 @@ void shard_describe(const shard_set *s, int64_t index, char *text, size_t size) 
     (void)snprintf(text, size, "%s/%s sample %lld (id %s)", s->folder, f->name, (long long)i, f->id[i]);
 }
 
+static bool grow(uint8_t **data, size_t *capacity, size_t size) {
+    if (size <= *capacity) return true;
+    free(*data);
+    *data = malloc(size);
+    *capacity = *data == NULL ? 0 : size;
+    return *data != NULL;
+}
+
+bool shard_reserve(const shard_set *s, shard_sample *out) {
+    uint64_t image = 0, label = 0;
+    for (int k = 0; k < s->file_count; k++) {
+        const shard_file *f = &s->files[k];
+        for (int64_t i = 0; i < f->count; i++) {
+            if (f->image_offset[i + 1] - f->image_offset[i] > image) image = f->image_offset[i + 1] - f->image_offset[i];
+            if (f->label_offset[i + 1] - f->label_offset[i] > label) label = f->label_offset[i + 1] - f->label_offset[i];
+        }
+    }
+    return grow(&out->image, &out->image_capacity, image) && grow(&out->label, &out->label_capacity, label);
+}
+
 /* Bytes [begin, end) of a dataset into a buffer that grows. */
 static bool read_bytes(hid_t set, uint64_t begin, uint64_t end, uint8_t **data, size_t *capacity) {
     const hsize_t start = begin, count = end - begin;
-    if (count > *capacity) {
-        free(*data);
-        *data = malloc(count);
-        *capacity = *data == NULL ? 0 : count;
-        if (*data == NULL) return false;
-    }
+    if (!grow(data, capacity, count)) return false;
     if (count == 0) return true;
     const hid_t from = H5Dget_space(set), to = H5Screate_simple(1, &count, NULL);
     const bool done = from >= 0 && to >= 0 && H5Sselect_hyperslab(from, H5S_SELECT_SET, &start, NULL, &count, NULL) >= 0 &&

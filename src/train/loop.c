@@ -54,7 +54,7 @@ static entrain_status report_step(const trainer *t, jsonl *out, const step_resul
     const jsonl_train line = {.step = t->step,
                               .epoch = epoch,
                               .loss = r->loss,
-                              .aux_loss = r->aux_loss,
+                              .aux_loss = c->model.aux_weight > 0.0 ? r->aux_loss : (double)NAN,
                               .accuracy = r->accuracy,
                               .lr = r->lr,
                               .grad_norm = r->grad_norm,

@@ -49,15 +49,16 @@ static void compare_configs(const trainer *t, const char *old_json) {
 static entrain_status load(trainer *t, const char *path, entrain_error *err) {
     checkpoint_meta meta = {0};
     const entrain_status status = checkpoint_read(path, &t->params, true, true, &meta, err);
-    if (status != ENTRAIN_OK) return status;
+    if (status != ENTRAIN_OK)
+        return error_add(err, status,
+                         "It is the run's newest checkpoint; where it is damaged, move it away, and --resume goes on from the one before.");
     compare_configs(t, meta.config_json);
     free((void *)(size_t)meta.config_json);
+    free((void *)(size_t)meta.dataset_json);
     t->step = meta.step;
     t->best_miou = meta.best_miou;
     log_info("resuming from %s: %lld iterations are done", path, (long long)meta.step);
-    char metrics_path[RUN_PATH];
-    if (t->job->c->rank != 0 || !join(t, "metrics.jsonl", metrics_path)) return ENTRAIN_OK;
-    return jsonl_truncate_after(metrics_path, t->step, err);
+    return ENTRAIN_OK;
 }
 
 static entrain_status make_folder(const trainer *t, entrain_error *err) {
@@ -65,10 +66,16 @@ static entrain_status make_folder(const trainer *t, entrain_error *err) {
     if (!join(t, "checkpoints", path)) return error_set(err, ENTRAIN_USAGE, "--out %s: the path is too long", t->run);
     entrain_status status = file_make_folder(path, err);
     (void)join(t, "log.txt", path);
-    if (status == ENTRAIN_OK) status = log_open(path, err);
+    return status == ENTRAIN_OK ? log_open(path, err) : status;
+}
+
+/* config.json of this run, and metrics.jsonl without what lies beyond t->step. */
+static entrain_status begin_files(const trainer *t, entrain_error *err) {
+    char path[RUN_PATH];
     (void)join(t, "config.json", path);
-    if (status == ENTRAIN_OK) status = file_write(path, t->config_json, strlen(t->config_json), err);
-    return status;
+    const entrain_status status = file_write(path, t->config_json, strlen(t->config_json), err);
+    (void)join(t, "metrics.jsonl", path);
+    return status == ENTRAIN_OK ? jsonl_truncate_after(path, t->step, err) : status;
 }
 
 entrain_status run_open(trainer *t, const entrain_train_options *options, entrain_error *err) {
@@ -85,11 +92,12 @@ entrain_status run_open(trainer *t, const entrain_train_options *options, entrai
     const bool found = options->resume && checkpoint_find(t->run, false, path, sizeof path, &nothing) == ENTRAIN_OK;
     entrain_status status = job_agree(t->job, t->job->c->rank == 0 ? make_folder(t, err) : ENTRAIN_OK, err);
     if (status != ENTRAIN_OK) return status;
-    if (found) return load(t, path, err);
-    if (options->resume) log_info("%s: no checkpoint to resume from; starting at iteration 0", t->run);
-    char metrics_path[RUN_PATH];
-    if (t->job->c->rank != 0 || !join(t, "metrics.jsonl", metrics_path)) return ENTRAIN_OK;
-    return jsonl_truncate_after(metrics_path, 0, err);
+    if (found)
+        status = load(t, path, err);
+    else if (options->resume)
+        log_info("%s: no checkpoint to resume from; starting at iteration 0", t->run);
+    status = job_agree(t->job, status, err); /* a run that cannot go on leaves the older one's files as they were */
+    return status == ENTRAIN_OK && t->job->c->rank == 0 ? begin_files(t, err) : status;
 }
 
 entrain_status run_open_metrics(const trainer *t, jsonl **out, entrain_error *err) {

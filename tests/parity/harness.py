@@ -17,6 +17,7 @@ import tempfile
 import zlib
 
 sys.dont_write_bytecode = True
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small pieces of work on a machine that others may use: waiting threads must not spin
 try:
     import h5py
     import numpy as np
