@@ -66,17 +66,23 @@ static void draw_bonnet(canvas *c, const street *s, random_stream *r) {
     canvas_ellipse(c, x, h + 0.05f * h, 0.4f * w, rise, &p);
 }
 
-/* Pixels that touch another label have none: which side they belong to is a matter of taste. */
+/* Whether another label lies within `reach` pixels. */
+static bool near_boundary(const canvas *c, int x, int y, int reach) {
+    const uint8_t own = c->label[(long)y * c->width + x];
+    for (int v = y - reach; v <= y + reach; v++)
+        for (int u = x - reach; u <= x + reach; u++)
+            if (u >= 0 && v >= 0 && u < c->width && v < c->height && c->label[(long)v * c->width + u] != own) return true;
+    return false;
+}
+
+/* As in PASCAL VOC, a narrow band along every boundary has no label: which side its pixels belong to is a matter of taste. */
 static void clear_boundaries(scene *s) {
-    const int height = s->canvas.height, width = s->canvas.width;
-    const uint8_t *label = s->canvas.label;
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++) {
-            const long at = (long)y * width + x;
-            const uint8_t own = label[at];
-            const bool beside = (x > 0 && label[at - 1] != own) || (x + 1 < width && label[at + 1] != own);
-            const bool above = (y > 0 && label[at - width] != own) || (y + 1 < height && label[at + width] != own);
-            s->edges[at] = beside || above ? SCENE_VOID : own;
+    const canvas *c = &s->canvas;
+    const int reach = c->height < 128 ? 1 : c->height / 64;
+    for (int y = 0; y < c->height; y++)
+        for (int x = 0; x < c->width; x++) {
+            const long at = (long)y * c->width + x;
+            s->edges[at] = near_boundary(c, x, y, reach) ? SCENE_VOID : c->label[at];
         }
 }
 

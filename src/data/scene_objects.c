@@ -223,10 +223,10 @@ static void add(object *list, int *count, object_kind kind, int least, int most,
 
 static int choose(const street *s, object *list, random_stream *r) {
     int count = 0;
-    add(list, &count, OBJECT_TREE, 0, 4, (float[]){1.25f, s->outer}, (float[]){0.28f, 0.9f}, r);
-    add(list, &count, OBJECT_POLE, 1, 3, (float[]){1.08f, 1.3f}, (float[]){0.35f, 0.8f}, r);
-    add(list, &count, OBJECT_SIGNPOST, 1, 2, (float[]){1.08f, 1.3f}, (float[]){0.38f, 0.72f}, r);
-    add(list, &count, OBJECT_CAR, 1, 4, (float[]){0.38f, 0.75f}, (float[]){0.22f, 0.75f}, r);
+    add(list, &count, OBJECT_TREE, 0, 2, (float[]){1.3f, s->outer}, (float[]){0.4f, 0.9f}, r);
+    add(list, &count, OBJECT_POLE, 0, 2, (float[]){1.1f, 1.4f}, (float[]){0.4f, 0.8f}, r);
+    add(list, &count, OBJECT_SIGNPOST, 1, 2, (float[]){1.1f, 1.4f}, (float[]){0.4f, 0.72f}, r);
+    add(list, &count, OBJECT_CAR, 1, 3, (float[]){0.38f, 0.75f}, (float[]){0.28f, 0.75f}, r);
     add(list, &count, OBJECT_CAR_ACROSS, 0, chance(r, 0.6), (float[]){0.0f, 0.6f}, (float[]){0.2f, 0.45f}, r);
     return count;
 }

@@ -16,8 +16,8 @@ static void make_side(street_segment *side, random_stream *r) {
     float at = NEAR;
     for (int i = 0; i < STREET_SEGMENTS; i++) {
         street_segment *g = &side[i];
-        g->is_building = !park && chance(r, 0.78);
-        at += (g->is_building ? pick(r, 0.3f, 0.8f) : pick(r, 0.2f, 0.5f)) * (1.0f + 0.25f * (float)i);
+        g->is_building = !park && chance(r, 0.8);
+        at += (g->is_building ? pick(r, 0.4f, 1.0f) : pick(r, 0.5f, 0.9f)) * (1.0f + 0.3f * (float)i);
         g->end = at;
         g->height = g->is_building ? pick(r, 1.35f, 2.5f) : pick(r, 1.05f, 1.5f);
         g->wall = pick_near(r, walls[random_below(r, WALLS)], 0.07f);
@@ -44,18 +44,18 @@ void street_make(street *s, int height, int width, random_stream *r) {
     s->horizon = h * pick(r, 0.36f, 0.48f);
     s->drop = h - s->horizon;
     s->vanish = w * pick(r, 0.36f, 0.64f);
-    s->half = w * pick(r, 0.40f, 0.58f);
-    s->outer = pick(r, 1.45f, 1.9f);
+    s->half = w * pick(r, 0.36f, 0.50f);
+    s->outer = pick(r, 1.6f, 2.1f);
     make_sky(s, r);
     const float grey = pick(r, 0.24f, 0.46f);
     s->asphalt = pick_near(r, (color){grey, grey, grey * 1.03f}, 0.015f);
     const float stone = pick(r, 0.42f, 0.66f);
     s->slabs = pick_near(r, (color){stone * 1.04f, stone, stone * 0.93f}, 0.05f);
-    s->leaves = pick_near(r, chance(r, 0.2) ? (color){0.50f, 0.36f, 0.14f} : (color){0.22f, 0.38f, 0.15f}, 0.06f);
+    s->leaves = pick_near(r, chance(r, 0.12) ? (color){0.50f, 0.36f, 0.14f} : (color){0.22f, 0.38f, 0.15f}, 0.06f);
     s->wear = pick(r, 0.05f, 0.22f);
     s->paint_wear = pick(r, 0.55f, 0.95f);
-    s->verge[0] = chance(r, 0.3);
-    s->verge[1] = chance(r, 0.3);
+    s->verge[0] = chance(r, 0.15);
+    s->verge[1] = chance(r, 0.15);
     s->edge_lines = chance(r, 0.5);
     s->crossing = chance(r, 0.3) ? pick(r, 1.3f, 2.4f) : 0.0f;
     s->sun[0] = pick(r, 0.72f, 1.1f);

@@ -26,3 +26,7 @@ spoil() { # FOLDER
 }
 
 shards() { "$PYTHON" "$here/shards.py" "$@" || give_up "cannot change the shards: $*"; }
+
+cut_off() { # FILE PERCENT
+    truncate -s $(($(stat -c %s "$1") * $2 / 100)) "$1" || give_up "cannot cut off $1"
+}

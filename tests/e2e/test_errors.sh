@@ -66,7 +66,7 @@ check "no run folder after wrong shards" test ! -e "$work/run"
 
 say "shards: damaged"
 spoil "$work/train"
-truncate -s 50% "$work/spoilt/train-00000-of-00002.h5"
+cut_off "$work/spoilt/train-00000-of-00002.h5" 50
 both 4 "train-00000-of-00002.h5" "$config" --out "$work/run" --set data.train="$work/spoilt"
 both 4 "train-00000-of-00002.h5" verify "$work/spoilt"
 spoil "$work/train"

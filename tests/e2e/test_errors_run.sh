@@ -93,7 +93,7 @@ with h5py.File(sys.argv[1], "r+") as file:
     file["model/head.convs.1.weight"][0, 0, 1, 1] += 0.5
 END
 both 4 "step-00000004.h5|checksum" "$config" --out "$run" "${more[@]}"
-truncate -s 70% "$run/checkpoints/step-00000004.h5"
+cut_off "$run/checkpoints/step-00000004.h5" 70
 both 4 "step-00000004.h5|damaged" "$config" --out "$run" "${more[@]}"
 expect_text "--resume goes on from the one before"
 same_text "config.json and metrics.jsonl after a damaged checkpoint" "$before" "$(md5sum "$run/config.json" "$run/metrics.jsonl")"

@@ -12,10 +12,8 @@ all tensors of a kind are compared, by their median and by the one that 90 % sta
 shows: in float32 with and without oneDNN and from weights moved by their last bit, and in float64 with those ReLU inputs flipped that float32
 cannot tell from 0.
 """
-from harness import (HALF_ULP, Report, Workshop, checkpoint_of, configuration, is_norm, is_statistic, losses_of,
+from harness import (HALF_ULP, Report, Workshop, checkpoint_of, chosen, configuration, is_norm, is_statistic, losses_of,
                      moved)  # first: ends the test as skipped where PyTorch is absent
-
-import os
 
 import numpy as np
 import torch
@@ -283,11 +281,10 @@ if __name__ == "__main__":
     shop = Workshop("step")
     data = {backbone: shop.shards(backbone, IMAGES, *size, seed=5) for backbone, size in SIZES.items()}
     table = Report("case and what is compared", "error", "limit", "tensor", "")
-    only = os.environ.get("PARITY_ONLY", "")  # a part of the titles to run
     for title, settings, steps in SMOOTH:
-        if only in title:
+        if chosen(title):
             smooth(shop, table, title, settings, steps, data[settings.get("model__backbone", "resnet18")])
     for title, settings in ORDINARY:
-        if only in f"{title}, ordinary start":
+        if chosen(f"{title}, ordinary start"):
             ordinary(shop, table, title, settings, data[settings.get("model__backbone", "resnet18")])
     table.finish()
