@@ -32,13 +32,13 @@ PYTHON
 }
 
 echo "== building with gcc"
-build build "" -DCMAKE_C_COMPILER=gcc
+CC=gcc build build ""
 echo "== building with clang"
-build build-clang "" -DCMAKE_C_COMPILER=clang
+CC=clang build build-clang ""
 echo "== building with AddressSanitizer and UndefinedBehaviorSanitizer"
-build build-address "" -DCMAKE_C_COMPILER=gcc -DENTRAIN_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
+CC=gcc build build-address "" -DENTRAIN_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
 echo "== building the threaded parts with ThreadSanitizer"
-build build-thread "test_loader test_loader_faults" -DCMAKE_C_COMPILER=gcc -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
+CC=gcc build build-thread "test_loader test_loader_faults" -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
 [ -d "${ENTRAIN_DATA:-../shared/data}/camvid" ] ||
     echo "note: no CamVid at ${ENTRAIN_DATA:-../shared/data}: the tests that use it are skipped (set ENTRAIN_DATA)"

@@ -107,7 +107,7 @@ entrain_status file_make_folder(const char *path, entrain_error *err) {
         p[1] = '\0';
         struct stat known;
         if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &known) != 0 || !S_ISDIR(known.st_mode)))
-            status = error_set(err, ENTRAIN_DATA, "%s: cannot make this folder: %s", copy, strerror(errno));
+            status = error_set(err, ENTRAIN_DATA, "%s: cannot make this folder: %s", copy, strerror(errno == EEXIST ? ENOTDIR : errno));
         p[1] = end;
     }
     free(copy);

@@ -116,14 +116,21 @@ static entrain_status list_folder(shard_set *s, entrain_error *err) {
             "%s: holds no shards (NAME-00000-of-00001.h5). Make them with: entrain pack DATASET --root SOURCE --split NAME --out %s",
             s->folder, s->folder);
     qsort(s->files, (size_t)s->file_count, sizeof *s->files, by_name);
-    for (int i = 0; i < s->file_count; i++) {
-        (void)parse_name(s->files[i].name, &shard, &shards);
-        if (shard == i && shards == s->file_count) continue;
-        return error_set(
-            err, ENTRAIN_DATA,
-            "%s: shards are missing or mixed: %d files are there, and number %d is %s. One folder holds one split, all of its shards; pack it again into an empty folder.",
-            s->folder, s->file_count, i, s->files[i].name);
+    int expected = 0;
+    (void)parse_name(s->files[0].name, &shard, &expected);
+    for (int i = 0; i < expected; i++) {
+        const char *name = i < s->file_count ? s->files[i].name : "";
+        if (parse_name(name, &shard, &shards) && shard == i && shards == expected) continue;
+        if (name[0] != '\0' && shards != expected)
+            return error_set(err, ENTRAIN_DATA,
+                             "%s: shards of two sets are mixed: %s and %s. One folder holds one split; pack it again into an empty folder.",
+                             s->folder, s->files[0].name, name);
+        return error_set(err, ENTRAIN_DATA, "%s: shard %05d of %05d is missing. Pack the data set again.", s->folder, i, expected);
     }
+    if (s->file_count > expected)
+        return error_set(err, ENTRAIN_DATA,
+                         "%s: holds %d shards of a set of %d; shards of two sets are mixed. Pack it again into an empty folder.", s->folder,
+                         s->file_count, expected);
     return ENTRAIN_OK;
 }
 

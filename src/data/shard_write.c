@@ -33,8 +33,11 @@ void shard_sample_free(shard_sample *s) {
 }
 
 uint32_t shard_checksum(const shard_sample *s) {
-    const uLong sum = crc32_z(crc32_z(0, NULL, 0), s->image, s->image_size);
-    return (uint32_t)crc32_z(sum, s->label, s->label_size);
+    /* zlib takes a NULL pointer, which an empty buffer may be, for the wish to start anew. */
+    uLong sum = crc32_z(0, NULL, 0);
+    if (s->image_size > 0) sum = crc32_z(sum, s->image, s->image_size);
+    if (s->label_size > 0) sum = crc32_z(sum, s->label, s->label_size);
+    return (uint32_t)sum;
 }
 
 static void close_sets(shard_writer *w) {

@@ -1,5 +1,6 @@
 /* One update: data, forward, loss, backward, sums over ranks, SGD. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -24,16 +25,33 @@ static entrain_status fetch(trainer *t, uint64_t *first, double *seconds, entrai
 
 enum { SUM_LOSS, SUM_AUX, SUM_VALID, SUM_CORRECT, SUM_STOP, SUMS };
 
-/* The loss is not finite on some rank, and all ranks are here together: find the first layer that is not, and let the lowest rank that
- * found one speak. */
-static entrain_status explain_nonfinite(trainer *t, uint64_t first, double loss, entrain_error *err) {
+/* The layer at which backward first met a gradient, summed over ranks, that is not finite: the last one in the network's order. */
+static const char *nonfinite_gradient(const trainer *t) {
+    const params *p = &t->params;
+    for (int i = p->count - 1; i >= 0; i--)
+        if (p->list[i].learned && p->be->ops->find_nonfinite(p->be, params_grad(p, i), p->list[i].count) >= 0) return p->list[i].name;
+    return NULL;
+}
+
+/*
+ * The loss, or the gradient, is not finite, and all ranks are here together: find the first layer whose values are not, and let the lowest
+ * rank that found one speak. A ReLU can hide one from the loss. what: "the loss is inf"; gradient: a tensor with such a gradient, or NULL.
+ */
+static entrain_status explain_nonfinite(trainer *t, uint64_t first, const char *what, const char *gradient, entrain_error *err) {
+    static const char advice[] = "Lower optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm, and go on from the last "
+                                 "checkpoint with --resume.";
+    const long long step = (long long)t->step + 1;
+    const double lr = lr_at(t->c, t->step);
     int at = 0;
     const char *layer = net_find_nonfinite(t->net, t->images, first, &at);
     const bool known = comm_any(t->job->c, layer != NULL);
-    error_set(err, ENTRAIN_NONFINITE,
-              "step %lld: the loss is %g; the first layer with a value that is not finite is %s (image %d of rank %d, lr %g). Lower "
-              "optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm, and go on from the last checkpoint with --resume.",
-              (long long)t->step + 1, loss, layer == NULL ? "the loss itself" : layer, at, t->job->c->rank, lr_at(t->c, t->step));
+    if (layer != NULL)
+        error_set(err, ENTRAIN_NONFINITE,
+                  "step %lld: %s; the first layer with a value that is not finite is %s (image %d of rank %d, lr %g). %s", step, what,
+                  layer, at, t->job->c->rank, lr, advice);
+    else
+        error_set(err, ENTRAIN_NONFINITE, "step %lld: %s; every layer's values are finite, but not %s%s (lr %g). %s", step, what,
+                  gradient == NULL ? "the loss itself" : "the gradient of ", gradient == NULL ? "" : gradient, lr, advice);
     return job_agree(t->job, known && layer == NULL ? ENTRAIN_OK : ENTRAIN_NONFINITE, err);
 }
 
@@ -41,19 +59,17 @@ static entrain_status communication(const trainer *t, entrain_error *err) {
     return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
 }
 
-/* Sum the gradients over ranks, find their norm, clip, update. */
-static entrain_status update(trainer *t, step_result *out, entrain_error *err) {
+/* Sum the gradients over ranks, find their norm, clip, update. first: the batch's first position. */
+static entrain_status update(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
     backend *be = t->job->be;
     const config *c = t->c;
     params *p = &t->params;
     if (comm_allreduce(t->job->c, p->grad, p->learned_floats, COMM_F32, be->stream) != ENTRAIN_OK) return communication(t, err);
     out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
     if (!isfinite(out->grad_norm)) {
-        t->job->agreed = true; /* the same sums on every rank */
-        return error_set(err, ENTRAIN_NONFINITE,
-                         "step %lld: the gradient's norm is %g while the loss is %g. Lower optimizer.lr or lengthen schedule.warmup,"
-                         " and go on from the last checkpoint with --resume.",
-                         (long long)t->step + 1, out->grad_norm, out->loss);
+        char what[128];
+        (void)snprintf(what, sizeof what, "the gradient's norm is %g while the loss is %g", fabs(out->grad_norm), out->loss);
+        return explain_nonfinite(t, first, what, nonfinite_gradient(t), err);
     }
     const double clip = c->optimizer.clip_norm;
     const double scale = clip > 0.0 && out->grad_norm > clip ? clip / out->grad_norm : 1.0;
@@ -80,10 +96,14 @@ entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, e
     out->accuracy = sums[SUM_CORRECT] / divisor;
     out->stop = sums[SUM_STOP] > 0.0;
     out->lr = lr_at(t->c, t->step);
-    if (!isfinite(out->loss)) return explain_nonfinite(t, first, out->loss, err);
+    if (!isfinite(out->loss)) {
+        char what[64];
+        (void)snprintf(what, sizeof what, "the loss is %g", fabs(out->loss));
+        return explain_nonfinite(t, first, what, NULL, err);
+    }
 
     if (net_backward(t->net, valid) != ENTRAIN_OK) return communication(t, err);
-    status = update(t, out, err);
+    status = update(t, first, out, err);
     if (status == ENTRAIN_OK) t->step++;
     return status;
 }

@@ -8,9 +8,9 @@ which after one step hold the gradient itself, are compared without that allowan
 
 From an ordinary start two right float32 programs round a few pre-activations to different sides of the kink, and a single one moves whole
 gradients by 1e-3 and more, those of the ratios by far more: which tensors are hit is chance, how many and how hard is not. So the errors of
-all tensors of a kind are compared, by their median and by the one that 90 % stay below. The limits are twice the largest that PyTorch itself
-shows: in float32 with and without oneDNN and from weights moved by their last bit, and in float64 with those ReLU inputs flipped that float32
-cannot tell from 0.
+all tensors of a kind are compared, by their median and by the one that 90 % stay below. The limits are twice the largest that PyTorch
+itself shows: in float32 with and without oneDNN and from weights moved by their last bit, and in float64 with those ReLU inputs flipped
+that float32 cannot tell from 0.
 """
 from harness import (HALF_ULP, Report, Workshop, checkpoint_of, chosen, configuration, is_norm, is_statistic, losses_of,
                      moved)  # first: ends the test as skipped where PyTorch is absent
@@ -59,8 +59,8 @@ class Outcome:
 
 class Gradient:
     """
-    A network with these values after the backward pass of one batch. flip: a distance from 0 for every use of a ReLU, in their order; inputs
-    within it pass when negative and stop when positive.
+    A network with these values after the backward pass of one batch. flip: a distance from 0 for every use of a ReLU, in their order;
+    inputs within it pass when negative and stop when positive.
     """
 
     def __init__(self, config, tensors, batch, dtype, flip=None):
@@ -106,7 +106,7 @@ def smooth_start(tensors, generator):
             continue
         signs = generator.choice([-3.0, 3.0], value.shape[-1])
         parts = name.split(".")
-        last = "bn3" if name.replace(parts[-2], "bn3") in tensors else "bn2"
+        last = "bn3" if ".".join([*parts[:-2], "bn3.bias"]) in tensors else "bn2"
         if parts[1].startswith("layer") and parts[-2] in (last, "1"):  # "1": downsample.1
             signs = stages.setdefault(parts[1], signs)
         value += signs.astype(np.float32)
@@ -191,7 +191,9 @@ def train(shop, config, before, steps):
     config["train"]["iterations"], config["model"]["init"] = steps, shop.write_model("start.h5", before)
     run = shop.train(config)
     files = [checkpoint_of(run, step + 1) for step in range(steps)]
-    return [Outcome(loss, read_group(file, "model"), read_group(file, "optimizer/momentum")) for loss, file in zip(losses_of(run), files)]
+    losses = losses_of(run)
+    assert len(losses) == steps, f"{run}/metrics.jsonl has {len(losses)} losses of {steps} steps"
+    return [Outcome(loss, read_group(file, "model"), read_group(file, "optimizer/momentum")) for loss, file in zip(losses, files)]
 
 
 def storage(after, change):
@@ -232,8 +234,8 @@ def errors_of_kinds(change, reference, kinds):
 def pytorch_steps(config, before, batch, gradient):
     """Steps that are as right as float32 can be, each with the values it started from. gradient: the float64 one."""
     first = Gradient(config, before, batch, torch.float32)
-    # Twice the typical error of a ReLU's inputs: about five times as many masks flip as by chance in one float32 program.
-    reach = [2 * (a - b).pow(2).mean().sqrt().item() for a, b in zip(first.inputs, gradient.inputs)]
+    # Three times the typical error of a ReLU's inputs: all masks that a float32 program can flip, about seven times those that one does.
+    reach = [3 * (a - b).pow(2).mean().sqrt().item() for a, b in zip(first.inputs, gradient.inputs)]
     yield before, first.update(config)
     with torch.backends.mkldnn.flags(enabled=False):
         yield before, Gradient(config, before, batch, torch.float32).update(config)

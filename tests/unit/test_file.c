@@ -1,6 +1,7 @@
 /* Whole files: written completely or not at all; folders. */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

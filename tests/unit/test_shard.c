@@ -156,7 +156,7 @@ static void missing_shard(void **state) {
     (void)state;
     case_write(folder, SAMPLES, SHARDS);
     assert_int_equal(unlink(path_of("train-00001-of-00003.h5")), 0);
-    assert_refused(folder, "missing", "train-00002-of-00003.h5");
+    assert_refused(folder, "missing", "shard 00001 of 00003");
 }
 
 static void two_sets_in_one_folder(void **state) {
