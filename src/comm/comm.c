@@ -76,7 +76,8 @@ static bool started_by_launcher(void) {
     static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMIX_RANK"};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         if (getenv(marks[i]) != NULL) return true;
-    return false;
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS"); /* srun without PMI: mpi.c finds out whether the ranks see each other */
+    return tasks != NULL && atoi(tasks) > 1;
 }
 
 entrain_status comm_open(comm **out, entrain_error *err) {

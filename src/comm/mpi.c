@@ -118,12 +118,15 @@ static entrain_status initialise(comm *c, entrain_error *err) {
     (void)MPI_Comm_size(MPI_COMM_WORLD, &c->size);
     code = find_local(c);
     if (code != MPI_SUCCESS) return error_set(err, ENTRAIN_COMM, "MPI_Comm_split_type failed (code %d)", code);
+    /* What the launcher says; srun's count counts only where mpirun did not start the ranks. */
     const char *expected = getenv("OMPI_COMM_WORLD_SIZE");
+    if (expected == NULL) expected = getenv("SLURM_STEP_NUM_TASKS");
     if (c->size == 1 && expected != NULL && atoi(expected) > 1)
-        return error_set(err, ENTRAIN_COMM,
-                         "mpirun started %s processes, but each sees itself alone: mpirun and this program belong to different MPI "
-                         "installations. Use the mpirun of the MPI that the program was built with.",
-                         expected);
+        return error_set(
+            err, ENTRAIN_COMM,
+            "the launcher started %s processes, but each sees itself alone: it and this program belong to different MPI "
+            "installations, or srun lacks the fitting --mpi option. Use the mpirun of the MPI that the program was built with.",
+            expected);
     return ENTRAIN_OK;
 }
 

@@ -142,7 +142,7 @@ const config_key config_keys[] = {
     {KEY("schedule.power", NUMBER, schedule.power), FROM(0, 100), .fallback = "0.9",
      .help = "poly: exponent of (1 - iteration / iterations)."},
     {KEY("schedule.warmup", INTEGER, schedule.warmup), FROM(0, CONFIG_WHOLE_MAX), .fallback = "0",
-     .help = "Iterations over which the learning rate first rises linearly; at most train.iterations."},
+     .help = "Iterations over which the learning rate first rises linearly."},
     {KEY("schedule.milestones", INTEGER, schedule.milestones.values), COUNT(schedule.milestones.count), ITEMS(0, CONFIG_MAX_LIST),
      FROM(1, CONFIG_WHOLE_MAX), .fallback = "[]", .help = "step: iterations at which the learning rate is multiplied by gamma, ascending."},
     {KEY("schedule.gamma", NUMBER, schedule.gamma), ABOVE(0, 1), .fallback = "0.1", .help = "step: the factor at each milestone."},

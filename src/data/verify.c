@@ -70,6 +70,8 @@ static entrain_status verify_sample(verify_job *j, int64_t index, entrain_error 
 static entrain_status verify_share(verify_job *j, const char *folder, const comm *c, entrain_error *err) {
     entrain_status status = shard_open(folder, &j->shards, err);
     if (status != ENTRAIN_OK) return status;
+    if (shard_count(j->shards) == 0)
+        return error_set(err, ENTRAIN_DATA, "%s: the shards hold no samples. Pack the data set again.", folder);
     j->decoder = image_decoder_open();
     if (j->decoder == NULL) return error_set(err, ENTRAIN_DEVICE, "verify: no memory.");
     int64_t begin, end;

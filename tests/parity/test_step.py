@@ -149,10 +149,10 @@ def statistics_errors(outcome, reference):
     return {n: relative(outcome.tensors[n] - value, value) for n, value in reference.tensors.items() if is_statistic(n)}
 
 
-def compare_common(table, title, outcome, reference, statistics_limit=STATISTICS_LIMIT):
+def compare_common(table, title, outcome, reference, loss_limit=LOSS_LIMIT, statistics_limit=STATISTICS_LIMIT):
     """Loss and running statistics."""
     error = abs(outcome.loss / reference.loss - 1)
-    table.row(f"{title}: loss", error, LOSS_LIMIT, right=error < LOSS_LIMIT)
+    table.row(f"{title}: loss", error, loss_limit, right=error < loss_limit)
     errors = statistics_errors(outcome, reference)
     if errors:
         error, name = worst(errors)
@@ -260,8 +260,9 @@ def ordinary(shop, table, title, settings, data):
     reference = gradient.update(config)
     title += ", ordinary start"
     steps = list(pytorch_steps(config, before, batch, gradient))
-    own = [max(statistics_errors(step, reference).values(), default=0.0) for _, step in steps]
-    compare_common(table, title, mine, reference, max(STATISTICS_LIMIT, 2 * max(own)))
+    losses = [abs(step.loss / reference.loss - 1) for _, step in steps]
+    statistics = [max(statistics_errors(step, reference).values(), default=0.0) for _, step in steps]
+    compare_common(table, title, mine, reference, max(LOSS_LIMIT, 2 * max(losses)), max(STATISTICS_LIMIT, 2 * max(statistics)))
     change, my_change = changes(reference, before), changes(mine, before)
     # Behind output layers of zeros (en's initial values) gradients are zero, exactly.
     still = [name for name, d in change.items() if not d.any()]
