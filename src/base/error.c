@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-entrain_status error_set(entrain_error *err, entrain_status status, const char *format, ...) {
+entrain_status(error_set)(entrain_error *err, entrain_status status, const char *format, ...) {
     if (err == NULL) return status;
     va_list args;
     va_start(args, format);

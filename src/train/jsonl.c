@@ -18,9 +18,10 @@ struct jsonl {
 
 entrain_status jsonl_open(const char *path, jsonl **out, entrain_error *err) {
     *out = NULL;
-    jsonl *j = malloc(sizeof *j + strlen(path) + 1);
+    const size_t length = strlen(path) + 1;
+    jsonl *j = malloc(sizeof *j + length);
     if (j == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory.", path);
-    strcpy(j->path, path);
+    memcpy(j->path, path, length);
     j->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (j->fd < 0) {
         free(j);
