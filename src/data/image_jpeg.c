@@ -29,16 +29,25 @@ entrain_status jpeg_probe(const uint8_t *bytes, size_t size, const char *name, i
     return status;
 }
 
-entrain_status jpeg_decode(image_decoder *d, const uint8_t *bytes, size_t size, const char *name, image *out, entrain_error *err) {
+static entrain_status decode(image_decoder *d, const uint8_t *bytes, size_t size, const char *name, image *out, entrain_error *err) {
     int height = 0, width = 0;
-    if (d->jpeg == NULL) d->jpeg = tjInitDecompress();
-    if (d->jpeg == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory for decoding", name);
     entrain_status status = header(d->jpeg, bytes, size, name, &height, &width, err);
     if (status == ENTRAIN_OK) status = image_reshape(out, height, width, 3, name, err);
     if (status != ENTRAIN_OK) return status;
     if (tjDecompress2(d->jpeg, bytes, (unsigned long)size, out->data, width, 0, height, TJPF_RGB, 0) != 0)
         return failure(d->jpeg, name, err);
     return ENTRAIN_OK;
+}
+
+entrain_status jpeg_decode(image_decoder *d, const uint8_t *bytes, size_t size, const char *name, image *out, entrain_error *err) {
+    if (d->jpeg == NULL) d->jpeg = tjInitDecompress();
+    if (d->jpeg == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory for decoding", name);
+    const entrain_status status = decode(d, bytes, size, name, out, err);
+    if (status != ENTRAIN_OK) { /* a handle that met a broken header takes every later file for broken, too */
+        (void)tjDestroy(d->jpeg);
+        d->jpeg = NULL;
+    }
+    return status;
 }
 
 void jpeg_close(image_decoder *d) {

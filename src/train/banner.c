@@ -34,7 +34,7 @@ static void print_norm(const norm_spec *s) {
     for (int k = 0; k < s->k; k++)
         used += (size_t)snprintf(methods + used, sizeof methods - used, "%s%s", k > 0 ? "," : "", norm_method_name(s->methods[k]));
     const bool mixed = s->type == NORM_EN || s->type == NORM_SN;
-    row("norm", "%s%s%s%s%s", config_name("norm.type", s->type), mixed ? " of " : "", mixed ? methods : "",
+    row("norm", "%s%s%s%s%s", config_name("norm.type", (int)s->type), mixed ? " of " : "", mixed ? methods : "",
         norm_uses_bn(s) ? ", bn over " : "",
         !norm_uses_bn(s) ? ""
         : s->sync        ? "all ranks"
@@ -50,6 +50,14 @@ static void print_data(const trainer *t) {
         (int)(t->end - t->begin), (double)train / t->c->train.global_batch);
 }
 
+/* Millions of learned numbers, without the padding between tensors. */
+static double millions(const params *p) {
+    size_t count = 0;
+    for (int i = 0; i < p->count; i++)
+        if (p->list[i].learned) count += p->list[i].count;
+    return (double)count / 1e6;
+}
+
 void trainer_print_banner(const trainer *t) {
     const config *c = t->c;
     const entrain_job *job = t->job;
@@ -60,7 +68,7 @@ void trainer_print_banner(const trainer *t) {
         host, job->be->ops->name, job->be->threads, job->cpus, job->online_cpus);
     row("network", "%s, stride %d, %s head%s, %.2f M parameters", config_name("model.backbone", (int)c->model.backbone),
         c->model.output_stride, config_name("model.head", (int)c->model.head), c->model.aux_weight > 0.0 ? " + aux" : "",
-        (double)t->params.learned_floats / 1e6);
+        millions(&t->params));
     print_norm(&c->norm);
     print_data(t);
     row("schedule", "%lld iterations, %s, lr %g, warm-up %lld, momentum %g, weight decay %g", (long long)c->train.iterations,

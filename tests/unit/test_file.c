@@ -78,10 +78,13 @@ static void a_full_disk_keeps_the_old_file(void **state) {
     assert_int_not_equal(access("kept.txt.tmp", F_OK), 0);
 }
 
-static void writing_into_no_folder(void **state) {
+static void writing_where_it_cannot_be(void **state) {
     (void)state;
     assert_int_equal(file_write("nowhere/a.txt", "x", 1, &err), ENTRAIN_DATA);
     assert_non_null(strstr(err.text, "nowhere/a.txt"));
+    assert_ok(file_make_folder("taken", &err)); /* the last step, the rename, fails */
+    assert_int_equal(file_write("taken", "x", 1, &err), ENTRAIN_DATA);
+    assert_int_not_equal(access("taken.tmp", F_OK), 0);
 }
 
 static bool is_folder(const char *path) {
@@ -113,7 +116,7 @@ int main(void) {
         cmocka_unit_test(write_and_read),
         cmocka_unit_test(reading_what_is_not_there),
         cmocka_unit_test(a_full_disk_keeps_the_old_file),
-        cmocka_unit_test(writing_into_no_folder),
+        cmocka_unit_test(writing_where_it_cannot_be),
         cmocka_unit_test(folders),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

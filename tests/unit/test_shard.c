@@ -267,12 +267,16 @@ static void sealing(void **state) {
     shard_sample_free(&s);
 }
 
-/* Writes until something fails; the failure must be ENTRAIN_DATA with the path and the system's reason. */
-static void fill_a_shard(shard_writer *w, int samples) {
+/* Writes until something fails; the failure must be ENTRAIN_DATA with the path and the system's reason. How many samples it took. */
+static int fill_a_shard(shard_writer *w, int samples) {
     entrain_status status = ENTRAIN_OK;
     shard_sample s;
+    int added = 0;
     case_sample(1, &s);
-    for (int i = 0; i < samples && status == ENTRAIN_OK; i++) status = shard_append(w, &s, &err);
+    while (added < samples && status == ENTRAIN_OK) {
+        status = shard_append(w, &s, &err);
+        added += status == ENTRAIN_OK;
+    }
     shard_sample_free(&s);
     if (status == ENTRAIN_OK)
         status = shard_finish(w, &err);
@@ -281,6 +285,25 @@ static void fill_a_shard(shard_writer *w, int samples) {
     assert_int_equal(status, ENTRAIN_DATA);
     assert_non_null(strstr(err.text, folder));
     assert_non_null(strstr(err.text, strerror(EFBIG)));
+    return added;
+}
+
+/* No need to pack a whole data set to learn that the disk was full from the start. */
+static void a_full_disk_is_noticed_soon(void **state) {
+    (void)state;
+    struct rlimit limit, small;
+    shard_info info;
+    shard_writer *w = NULL;
+    case_info(&info, 20000);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    small = limit;
+    small.rlim_cur = 50000;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_ok(shard_create(folder, &info, 0, 1, 20000, &w, &err));
+    const int added = fill_a_shard(w, 20000);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_true(added < 10000);
 }
 
 /* A limit on a file's size stands in for a full disk, met early (while samples are added) and late (while tables are written). */
@@ -298,7 +321,7 @@ static void a_full_disk_leaves_nothing(void **state) {
         small = limit;
         small.rlim_cur = limits[k];
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-        if (shard_create(folder, &info, 0, 1, samples, &w, &err) == ENTRAIN_OK) fill_a_shard(w, samples);
+        if (shard_create(folder, &info, 0, 1, samples, &w, &err) == ENTRAIN_OK) (void)fill_a_shard(w, samples);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
         assert_int_equal(files_in(folder), 0);
     }
@@ -321,7 +344,7 @@ static void a_failed_write_keeps_the_old_shard(void **state) {
     small.rlim_cur = 50000;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     assert_ok(shard_create(folder, &info, 0, 1, 400, &w, &err));
-    fill_a_shard(w, 400);
+    (void)fill_a_shard(w, 400);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     shard_set *s = NULL;
     shard_sample got = {0};
@@ -347,6 +370,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(too_few_and_too_many_samples, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sealing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_noticed_soon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_write_keeps_the_old_shard, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
