@@ -1,4 +1,5 @@
-/* Debian's HDF5 is not thread-safe: whoever calls it while a loader may be reading holds this lock. It may be taken again by its holder. */
+/* HDF5 is thread-safe only where it was built so: whoever calls it while a loader may be reading holds this lock. It may be taken again by
+ * its holder. */
 #ifndef BASE_H5LOCK_H
 #define BASE_H5LOCK_H
 
