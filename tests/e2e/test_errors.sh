@@ -52,10 +52,10 @@ both 4 "$work/empty|holds no shards|entrain pack" "$config" --out "$work/run" --
 both 4 "$work/nowhere|entrain pack" verify "$work/nowhere"
 spoil "$work/train"
 rm "$work"/spoilt/*-00001-of-*
-both 4 "$work/spoilt|missing or mixed|train-00000-of-00002.h5" "$config" --out "$work/run" --set data.train="$work/spoilt"
+both 4 "$work/spoilt|shard 00001 of 00002 is missing" "$config" --out "$work/run" --set data.train="$work/spoilt"
 spoil "$work/train"
 cp "$work"/val/*.h5 "$work/spoilt"
-both 4 "$work/spoilt|missing or mixed" "$config" --out "$work/run" --set data.train="$work/spoilt"
+both 4 "$work/spoilt|shards of two sets are mixed" "$config" --out "$work/run" --set data.train="$work/spoilt"
 spoil "$work/val"
 shards rename "$work/spoilt" 2 motorway
 both 4 "data.val|$work/spoilt|data.train" "$config" --out "$work/run" --set data.val="$work/spoilt"

@@ -165,7 +165,7 @@ static const char *owner_of(const call *c) {
 /* ---- the libraries that allocate ---- */
 
 typedef struct allowance {
-    const char *library;
+    const char *name;
     int calls_a_step;
     size_t bytes_a_step;
     bool in_training_thread;
@@ -205,7 +205,7 @@ static void judge(void) {
     for (int i = 0; i < n; i++) {
         const char *owner = owner_of(&calls[i]);
         int row = 0;
-        while (row < ALLOWED_COUNT && !begins(owner, ALLOWED[row].library)) row++;
+        while (row < ALLOWED_COUNT && !begins(owner, ALLOWED[row].name)) row++;
         const bool allowed = row < ALLOWED_COUNT && (!calls[i].trained || ALLOWED[row].in_training_thread);
         if (!allowed && ++wrong <= 5) print_call(&calls[i]);
         if (row == ALLOWED_COUNT) continue;
@@ -215,7 +215,7 @@ static void judge(void) {
     }
     for (int row = 0; row < ALLOWED_COUNT; row++) {
         if (used[row] == 0) continue;
-        print_message("%-12s %6.1f calls, %8.0f bytes a step (%s)\n", ALLOWED[row].library, (double)used[row] / COUNTED_STEPS,
+        print_message("%-12s %6.1f calls, %8.0f bytes a step (%s)\n", ALLOWED[row].name, (double)used[row] / COUNTED_STEPS,
                       (double)bytes[row] / COUNTED_STEPS, ALLOWED[row].reason);
         assert_in_range(used[row], 0, ALLOWED[row].calls_a_step * COUNTED_STEPS);
         assert_in_range(bytes[row], 0, ALLOWED[row].bytes_a_step * COUNTED_STEPS);
