@@ -22,7 +22,9 @@ ENTRAIN_API void entrain_network_close(entrain_network *network);
 ENTRAIN_API int entrain_network_classes(const entrain_network *network);
 /*
  * Segment one image. rgb: (height, width, 3) bytes. labels: (height, width), receives the class of each pixel; may be NULL. logits:
- * (classes, height, width), receives the logits at full size; may be NULL.
+ * (classes, height, width), receives the scores at full size; may be NULL: the upsampled logits, or, where the configuration's eval asks
+ * for several scales, flipping or sliding windows over them, the averaged softmax probabilities (a single sliding pass gives averaged
+ * logits).
  */
 ENTRAIN_API entrain_status entrain_network_run(entrain_network *network, const uint8_t *rgb, int height, int width, uint8_t *labels,
                                                float *logits, entrain_error *err);
