@@ -1,6 +1,7 @@
 /* The program: picks the command by its name. A first argument that is no command is taken as the configuration of `entrain train`. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -49,5 +50,10 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(words[1], COMMANDS[i].name) == 0) return COMMANDS[i].run(argc - 2, words + 2);
+    if (words[1][0] != '-' && strpbrk(words[1], "./") == NULL && access(words[1], F_OK) != 0) {
+        (void)fprintf(stderr, "entrain: '%s' is neither a command nor a configuration file; `entrain --help` lists the commands\n",
+                      words[1]);
+        return ENTRAIN_USAGE;
+    }
     return cmd_train(argc - 1, words + 1);
 }
