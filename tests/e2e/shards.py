@@ -4,8 +4,7 @@ Damage shards, or make unusual ones, as no packer would; all of it with h5py, fr
   shards.py label FOLDER SAMPLE X Y VALUE   set one label, with a right checksum; prints the sample's id
   shards.py smaller FOLDER SAMPLE           cut the sample to half its height, with a right checksum
   shards.py rename FOLDER CLASS NAME        call a class by another name, in every shard
-  shards.py blocks FOLDER SIZE MARGIN       replace the labels by the commonest of each SIZE x SIZE block, ignored within MARGIN pixels of a
-                                            boundary: labels that a coarse network can learn exactly
+  shards.py outline FOLDER MARGIN           ignore the pixels within MARGIN of another class, as many data sets do
 SAMPLE counts within the folder's first shard.
 """
 
@@ -96,28 +95,23 @@ def rename(folder, number, name):
             file.attrs.modify("classes", classes)
 
 
-def to_blocks(labels, size, margin):
-    out = np.empty_like(labels)
-    for y in range(0, labels.shape[0], size):
-        for x in range(0, labels.shape[1], size):
-            block = labels[y:y + size, x:x + size]
-            counts = np.bincount(block[block != IGNORE], minlength=1)
-            out[y:y + size, x:x + size] = counts.argmax()
-    edge = np.zeros(out.shape, bool)
+def outlined(labels, margin):
+    edge = np.zeros(labels.shape, bool)
     for dy in range(-margin, margin + 1):
         for dx in range(-margin, margin + 1):
-            rows = np.clip(np.arange(out.shape[0]) + dy, 0, out.shape[0] - 1)
-            columns = np.clip(np.arange(out.shape[1]) + dx, 0, out.shape[1] - 1)
-            edge |= out[rows][:, columns] != out
-    return np.where(edge, np.uint8(IGNORE), out)
+            rows = np.clip(np.arange(labels.shape[0]) + dy, 0, labels.shape[0] - 1)
+            columns = np.clip(np.arange(labels.shape[1]) + dx, 0, labels.shape[1] - 1)
+            near = labels[rows][:, columns]
+            edge |= (near != labels) & (near != IGNORE)
+    return np.where(edge, np.uint8(IGNORE), labels)
 
 
-def blocks(folder, size, margin):
+def outline(folder, margin):
     for path in shards(folder):
         with h5py.File(path, "r+") as file:
             for sample in range(len(file["height"])):
-                replace(file, "labels", sample, png(to_blocks(decoded(file, "labels", sample), int(size), int(margin))))
+                replace(file, "labels", sample, png(outlined(decoded(file, "labels", sample), int(margin))))
 
 
 if __name__ == "__main__":
-    {"flip": flip, "label": label, "smaller": smaller, "rename": rename, "blocks": blocks}[sys.argv[1]](*sys.argv[2:])
+    {"flip": flip, "label": label, "smaller": smaller, "rename": rename, "outline": outline}[sys.argv[1]](*sys.argv[2:])
