@@ -3,7 +3,7 @@ Run a command and send it a signal at a chosen moment; ends with the command's e
 command ended before the moment came).
   stop.py WHEN SIGNAL WHOM RUN COMMAND...
 WHEN: step=N      RUN/metrics.jsonl tells of step N
-      writing     a checkpoint of RUN is being written: its unfinished file has grown
+      writing=N   the checkpoint of step N is being written: its unfinished file has grown
       after=S     S seconds after the start, or later, when the process is there
 WHOM: command     the process that was started (under mpirun: mpirun itself)
       rank=N      the Nth of the processes that mpirun started
@@ -29,14 +29,11 @@ def last_step(run):
         return 0
 
 
-def writing(run):
-    for path in glob.glob(os.path.join(run, "checkpoints", "*.h5.tmp")):
-        try:
-            if os.path.getsize(path) > 1 << 20:
-                return True
-        except FileNotFoundError:
-            pass
-    return False
+def writing(run, step):
+    try:
+        return os.path.getsize(os.path.join(run, "checkpoints", f"step-{step:08d}.h5.tmp")) > 1 << 20
+    except FileNotFoundError:
+        return False
 
 
 def moment(text, run):
@@ -47,7 +44,7 @@ def moment(text, run):
         return lambda: last_step(run) >= int(value) and (before < int(value))
     if kind == "after":
         return lambda: time.monotonic() - start >= float(value)
-    return lambda: writing(run)
+    return lambda: writing(run, int(value))
 
 
 def children(parent):

@@ -14,6 +14,7 @@ usage: test_ranks.py FOLDER, with shards under FOLDER/train
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def train(ranks, settings, run=None):
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode != 0:
         sys.exit(f"exit code {done.returncode} from: {' '.join(command)}\n{done.stdout}")
+    if not re.search(rf"^  ranks +{ranks} \(", done.stdout, re.MULTILINE):
+        sys.exit(f"the program does not say that it runs on {ranks} ranks:\n{done.stdout}")
     return out
 
 

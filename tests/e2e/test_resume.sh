@@ -81,16 +81,17 @@ for n in 1 2; do
     whom=command
     [ $n = 1 ] || whom=rank=0
     command_on $n "$run" "${every[@]}"
-    stop 137 writing KILL $whom "$run"
-    check "an unfinished file is left, or the test missed its moment" bash -c "ls '$run'/checkpoints/*.h5.tmp"
-    resume $n "$run" "killed while writing the first checkpoint"
+    stop 137 writing=3 KILL $whom "$run"
+    check "the unfinished file is left, or the test missed its moment" test -e "$run/checkpoints/step-00000003.h5.tmp" -a ! -e "$run/checkpoints/step-00000003.h5"
+    resume $n "$run" "killed while writing a checkpoint"
+    expect_text "resuming from $run/checkpoints/step-00000002.h5"
     no_unfinished "$run"
     rm -rf "$run"
 
     run=$work/killed-$n
     command_on $n "$run" "${every[@]}" --resume
     for ((kill = 0; kill < KILLS; kill++)); do
-        delay=$((100 + RANDOM % milliseconds))
+        delay=$((milliseconds * 3 / 10 + RANDOM % (milliseconds * 12 / 10))) # checkpoints make these runs longer than the unbroken one
         [ $n = 1 ] || whom=rank=$((RANDOM % n))
         say "$n ranks: killed after $delay ms, $(ls "$run"/checkpoints/step-*.h5 2>/dev/null | wc -l) checkpoints are there"
         stop_at_random after=$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000))) || break
