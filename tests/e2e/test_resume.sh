@@ -91,7 +91,7 @@ for n in 1 2; do
     run=$work/killed-$n
     command_on $n "$run" "${every[@]}" --resume
     for ((kill = 0; kill < KILLS; kill++)); do
-        delay=$((milliseconds * 3 / 10 + RANDOM % (milliseconds * 12 / 10))) # checkpoints make these runs longer than the unbroken one
+        delay=$((milliseconds / 5 + RANDOM % (milliseconds * 7 / 10))) # checkpoints make these runs longer than the unbroken one
         [ $n = 1 ] || whom=rank=$((RANDOM % n))
         say "$n ranks: killed after $delay ms, $(ls "$run"/checkpoints/step-*.h5 2>/dev/null | wc -l) checkpoints are there"
         stop_at_random after=$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000))) || break
