@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/dtype.h"
 #include "entrain/status.h"
 #include "norm/spec.h"
 
@@ -20,8 +21,9 @@ typedef struct backend backend;
 typedef struct conv conv; /* one convolution with its primitives, made by conv_create */
 
 typedef struct tensor {
-    float *data; /* (N,H,W,C), C innermost, dense */
+    void *data; /* (N,H,W,C), C innermost, dense */
     int n, h, w, c;
+    dtype type; /* of the elements */
 } tensor;
 
 static inline size_t tensor_count(const tensor *t) {
@@ -35,6 +37,8 @@ typedef struct conv_desc {
     int groups;
     bool bias;
     bool training; /* false: only the forward primitive is made */
+    dtype type;    /* of x, dx and dy; weights, bias and their gradients are float32 wherever they are named */
+    dtype y_type;  /* of y: type, or F32 for a classifier whose logits are to stay exact */
 } conv_desc;
 
 /* Length of an output map's side. */
@@ -58,7 +62,17 @@ typedef struct sgd_segment {
 
 typedef struct norm_dims {
     int n, p, c; /* this rank's images, P = H*W, channels */
+    dtype type;  /* of the maps x, y, residual and their gradients; what belongs to channels is float32 */
 } norm_dims;
+
+/*
+ * The ReLU behind a layer, as backward sees it: it let a gradient pass where y > 0. y is the kept output or, where that is NULL,
+ * a (x - m) + b by the coefficients of the forward pass, which reads one map less. Neither: no ReLU.
+ */
+typedef struct norm_mask {
+    const void *y;
+    const float *a, *b; /* (N,C) */
+} norm_mask;
 
 /* Tensors of one layer's parameters, or of their gradients, or of their running statistics; NULL where the layer has none. K,C etc. as in
  * contracts. */
@@ -110,9 +124,9 @@ typedef struct backend_ops {
     entrain_status (*conv_create)(backend *be, const conv_desc *d, conv **out, entrain_error *err);
     void (*conv_destroy)(backend *be, conv *cv);
     size_t (*conv_workspace)(const conv *cv);
-    void (*conv_forward)(backend *be, conv *cv, const float *x, const float *w, const float *bias, float *y, void *workspace);
-    void (*conv_backward_data)(backend *be, conv *cv, const float *dy, const float *w, float *dx, void *workspace);
-    void (*conv_backward_weights)(backend *be, conv *cv, const float *x, const float *dy, float *dw, float *dbias, void *workspace);
+    void (*conv_forward)(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace);
+    void (*conv_backward_data)(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
+    void (*conv_backward_weights)(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
 
     /* Max pooling; argmax (N,OH,OW,C) keeps the winner's place in its window (kernel <= 15). Padding never wins. */
     void (*maxpool_forward)(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
@@ -121,33 +135,35 @@ typedef struct backend_ops {
     void (*global_pool_forward)(backend *be, const tensor *x, tensor *y);
     void (*global_pool_backward)(backend *be, const tensor *dy, tensor *dx);
     /* y = sum of count inputs (1..8) of y's shape. */
-    void (*add)(backend *be, const float *const *inputs, int count, float *y, size_t elements);
+    void (*add)(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
     /* y += x. */
-    void (*accumulate)(backend *be, const float *x, float *y, size_t elements);
-    void (*relu_forward)(backend *be, const float *x, float *y, size_t elements);
+    void (*accumulate)(backend *be, const void *x, void *y, size_t elements, dtype type);
+    /* y = x in another type. */
+    void (*convert)(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
+    void (*relu_forward)(backend *be, const void *x, void *y, size_t elements, dtype type);
     /* dx = dy where y > 0, else 0. dx may be dy. */
-    void (*relu_backward)(backend *be, const float *dy, const float *y, float *dx, size_t elements);
+    void (*relu_backward)(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
     /*
      * y = x * mask / (1 - rate); the mask of image i is a pure function of (seed, layer, first_position + i, place in the image), so the
      * same call on a gradient is the backward pass. y may be x. rate in [0, 1).
      */
     void (*dropout)(backend *be, const tensor *x, double rate, uint64_t seed, uint32_t layer, uint64_t first_position, tensor *y);
-    /* Bilinear resize, align_corners false, PyTorch's convention; channels alike. */
+    /* Bilinear resize of float32 maps, align_corners false, PyTorch's convention; channels alike. */
     void (*resize_forward)(backend *be, const tensor *x, tensor *y);
     void (*resize_backward)(backend *be, const tensor *dy, tensor *dx);
     /*
      * Softmax cross-entropy of the logits, resized bilinearly to the labels' size on the fly (the large map is never stored):
-     * labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits is not NULL it receives the gradient of
-     * sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
+     * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL it
+     * receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
      */
     size_t (*upsample_loss_workspace)(backend *be, const tensor *logits, int label_h, int label_w);
     void (*upsample_loss)(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
-                          float *dlogits, loss_sums *sums, void *workspace);
+                          const tensor *dlogits, loss_sums *sums, void *workspace);
     /* x *= factor. */
-    void (*scale)(backend *be, float *x, double factor, size_t elements);
+    void (*scale)(backend *be, void *x, double factor, size_t elements, dtype type);
     double (*sum_squares)(backend *be, const float *x, size_t elements);
     /* Index of the first element that is not finite, or -1. */
-    int64_t (*find_nonfinite)(backend *be, const float *x, size_t elements);
+    int64_t (*find_nonfinite)(backend *be, const void *x, size_t elements, dtype type);
     /*
      * PyTorch's SGD: d = grad_scale g + decay w; v = momentum v + d; w -= lr lr_scale (nesterov ? d + momentum v : v).
      */
@@ -155,18 +171,18 @@ typedef struct backend_ops {
                 bool nesterov, double grad_scale);
 
     /* Moments over P per image and channel. Right for x = 1000 + N(0,1): shifted sums, never a plain sum of squares. */
-    void (*norm_moments)(backend *be, const float *x, norm_dims d, float *m, float *v);
+    void (*norm_moments)(backend *be, const void *x, norm_dims d, float *m, float *v);
     /*
      * y = a (x - m) + b (+ residual) (then max(0, .)); residual may be NULL; y may be x or residual. About m, because a x + b would cancel
      * two numbers as large as 1000 / sqrt(eps) where an image is constant.
      */
-    void (*norm_affine)(backend *be, const float *x, norm_dims d, const float *m, const float *a, const float *b, const float *residual,
-                        bool relu, float *y);
-    /* s1 = sum g, s2 = sum g (x - m), with g = dy masked by y > 0 when y is not NULL. */
-    void (*norm_reduce)(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *m, float *s1, float *s2);
+    void (*norm_affine)(backend *be, const void *x, norm_dims d, const float *m, const float *a, const float *b, const void *residual,
+                        bool relu, void *y);
+    /* s1 = sum g, s2 = sum g (x - m), with g = dy masked as mask says. */
+    void (*norm_reduce)(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *m, float *s1, float *s2);
     /* dx = a g + dm/P + 2 dv (x - m)/P; dresidual = g when not NULL. dx or dresidual may be dy. */
-    void (*norm_backward)(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *a, const float *m,
-                          const float *dm, const float *dv, float *dx, float *dresidual);
+    void (*norm_backward)(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *a, const float *m,
+                          const float *dm, const float *dv, void *dx, void *dresidual);
     /* The coefficient step, split where the collective goes: *_sums fills state->bn / bn_grad with this rank's part. */
     void (*norm_forward_sums)(backend *be, const norm_call *call);
     void (*norm_forward_coefficients)(backend *be, const norm_call *call);

@@ -42,6 +42,7 @@ int graph_conv(graph *g, const char *name, int input, conv_shape shape, bool hea
     q->stride = shape.stride;
     q->dilation = shape.dilation;
     q->padding = shape.dilation * (shape.kernel - 1) / 2;
+    q->logits = shape.bias;
     const int in = g->nodes[input].channels;
     const param weight = {
         .rank = 4, .dims = {shape.channels, in, shape.kernel, shape.kernel}, .learned = true, .decay = true, .head = head};
@@ -90,7 +91,9 @@ int graph_maxpool(graph *g, const char *name, int input, int kernel, int stride,
 }
 
 int graph_add(graph *g, const char *name, const int *inputs, int count) {
-    return g->failed ? 0 : add_node(g, NODE_ADD, name, inputs, count, g->nodes[inputs[0]].channels);
+    const int id = g->failed ? 0 : add_node(g, NODE_ADD, name, inputs, count, g->nodes[inputs[0]].channels);
+    if (!g->failed) g->nodes[id].logits = g->nodes[inputs[0]].logits;
+    return id;
 }
 
 int graph_dropout(graph *g, const char *name, int input, double rate) {

@@ -26,6 +26,7 @@ typedef struct node {
     bool relu;                                   /* norm: ReLU after the (residual) sum */
     int tensors[NORM_MAX_TENSORS], tensor_count; /* norm: parameter numbers in the order of norm_tensors */
     double rate;                                 /* dropout */
+    bool logits;                                 /* conv, add: the output is a classifier's, kept in float32 */
 } node;
 
 typedef struct graph {
@@ -43,7 +44,7 @@ typedef struct graph {
 int graph_input(graph *g, int channels);
 typedef struct conv_shape {
     int channels, kernel, stride, dilation; /* padding keeps the map's size at stride 1 */
-    bool bias;
+    bool bias; /* a classifier: its output is logits */
 } conv_shape;
 int graph_conv(graph *g, const char *name, int input, conv_shape shape, bool head);
 /* residual -1 for none. */

@@ -13,6 +13,7 @@ static void shape_node(net *t, int id) {
     const node *q = &t->g->nodes[id];
     net_node *r = &t->nodes[id];
     r->out = r->again = r->grad = r->index = -1;
+    r->type = q->logits ? F32 : t->o.type;
     if (q->kind == NODE_INPUT) {
         r->h = t->o.h;
         r->w = t->o.w;
@@ -38,7 +39,9 @@ static entrain_status prepare_conv(net *t, int id, entrain_error *err) {
                          .dilation = q->dilation,
                          .groups = 1,
                          .bias = q->bias >= 0,
-                         .training = t->o.training};
+                         .training = t->o.training,
+                         .type = t->o.type,
+                         .y_type = t->nodes[id].type};
     if (t->be->ops->conv_create(t->be, &d, &t->nodes[id].cv, err) != ENTRAIN_OK) return error_prefix(err, "%s", q->name);
     const size_t bytes = t->be->ops->conv_workspace(t->nodes[id].cv);
     if (bytes > t->workspace_bytes) t->workspace_bytes = bytes;
@@ -46,7 +49,7 @@ static entrain_status prepare_conv(net *t, int id, entrain_error *err) {
 }
 
 static norm_dims dims_of(const net *t, int id) {
-    return (norm_dims){t->o.n, t->nodes[id].h * t->nodes[id].w, t->g->nodes[id].channels};
+    return (norm_dims){t->o.n, t->nodes[id].h * t->nodes[id].w, t->g->nodes[id].channels, t->o.type};
 }
 
 static void prepare_norm(net *t, int id) {
@@ -76,7 +79,7 @@ static entrain_status prepare_nodes(net *t, entrain_error *err) {
     const int heads[2] = {t->g->logits, t->g->aux_logits};
     for (int i = 0; i < 2; i++) {
         if (heads[i] < 0) continue;
-        const tensor logits = net_tensor(t, heads[i], NULL);
+        const tensor logits = net_tensor(t, heads[i], NULL, F32);
         const size_t bytes = t->be->ops->upsample_loss_workspace(t->be, &logits, t->o.h, t->o.w);
         if (bytes > t->workspace_bytes) t->workspace_bytes = bytes;
     }

@@ -14,6 +14,7 @@
 typedef struct net_options {
     int n, h, w; /* this rank's images and their size */
     bool training;
+    dtype type;    /* of activations and their gradients; logits are F32 always */
     uint64_t seed; /* dropout */
     double aux_weight;
     const float *class_weights; /* (classes) device memory, or NULL; must outlive the net */
@@ -33,9 +34,9 @@ typedef struct net_memory {
 entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err);
 void net_free(net *t);
 
-/* Forward pass of images (n,h,w,3) in device memory. first_position: of images[0] in the run (dropout). Collective in training with
+/* Forward pass of images (n,h,w,3) of the net's type in device memory. first_position: of images[0] in the run (dropout). Collective in training with
  * synchronised bn. */
-entrain_status net_forward(net *t, const float *images, uint64_t first_position);
+entrain_status net_forward(net *t, const void *images, uint64_t first_position);
 /* Logits of the last forward pass: main head (n,h',w',classes); valid until the next pass. */
 tensor net_logits(const net *t);
 /* Loss sums over this rank's images: sums[0] main head, sums[1] auxiliary head (zeros without one). labels (n,h,w). Leaves the logits'
@@ -49,7 +50,7 @@ entrain_status net_backward(net *t, double valid);
  * Repeat the forward pass, looking after each node: the name of the first node whose output is not finite, NULL if there is none.
  * Collective like forward; *image is the place of the image in the batch.
  */
-const char *net_find_nonfinite(net *t, const float *images, uint64_t first_position, int *image);
+const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image);
 
 net_memory net_get_memory(const net *t);
 /* A table of the layers (name, output shape, parameters). */

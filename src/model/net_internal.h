@@ -27,6 +27,7 @@ typedef struct net_node {
     int again; /* buffer of the recomputed output, -1 where the output is kept */
     int grad;  /* buffer of the output's gradient, -1 before one exists */
     int index; /* maxpool: buffer of the winners */
+    dtype type; /* of the output; the gradient is of the net's type */
     conv *cv;
     norm_call call;
     norm_params params, grads;
@@ -45,16 +46,17 @@ struct net {
     char *arena, *norm_memory, *workspace;
     size_t norm_bytes, workspace_bytes;
     int loss_step;
-    const float *images; /* of the pass under way */
+    const void *images; /* of the pass under way, of the net's type */
     uint64_t first_position;
 };
 
 /* Fill steps and the plan's lifetimes. */
 entrain_status schedule_build(net *t, entrain_error *err);
 
-static inline tensor net_tensor(const net *t, int id, float *data) {
+/* The output of a node, or its gradient, which stands at data. */
+static inline tensor net_tensor(const net *t, int id, void *data, dtype type) {
     const net_node *q = &t->nodes[id];
-    return (tensor){data, t->o.n, q->h, q->w, t->g->nodes[id].channels};
+    return (tensor){data, t->o.n, q->h, q->w, t->g->nodes[id].channels, type};
 }
 
 static inline size_t net_count(const net *t, int id) {

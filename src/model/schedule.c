@@ -53,8 +53,13 @@ static net_step blank(step_kind kind, int id) {
     return (net_step){kind, id, -1, -1, -1, -1, -1, -1, -1, -1};
 }
 
-static size_t node_bytes(const net *t, int id) {
-    return net_count(t, id) * sizeof(float);
+/* Of a node's output, and of its gradient. */
+static size_t value_bytes(const net *t, int id) {
+    return net_count(t, id) * dtype_size(t->nodes[id].type);
+}
+
+static size_t grad_bytes(const net *t, int id) {
+    return net_count(t, id) * dtype_size(t->o.type);
 }
 
 static bool is_norm_without_residual(const node *q) {
@@ -75,7 +80,7 @@ static void forward_steps(builder *b) {
         }
         for (int k = 1; q->kind == NODE_ADD && k < q->input_count; k++) touch(b, t->nodes[q->inputs[k]].out);
         const bool in_place = !t->o.training && q->kind == NODE_NORM;
-        s.y = t->nodes[i].out = in_place ? s.x : new_buffer(b, node_bytes(t, i), PLAN_ACTIVATION);
+        s.y = t->nodes[i].out = in_place ? s.x : new_buffer(b, value_bytes(t, i), PLAN_ACTIVATION);
         emit(b, &s);
     }
     t->forward_count = t->step_count;
@@ -88,7 +93,7 @@ static int output_of(builder *b, int id) {
     if (!is_norm_without_residual(q)) return t->nodes[id].out;
     if (!b->again_ready[id]) {
         b->again_ready[id] = true;
-        t->nodes[id].again = new_buffer(b, node_bytes(t, id), PLAN_RECOMPUTED);
+        t->nodes[id].again = new_buffer(b, value_bytes(t, id), PLAN_RECOMPUTED);
         net_step s = blank(STEP_RECOMPUTE, id);
         s.x = t->nodes[q->inputs[0]].out;
         s.y = t->nodes[id].again;
@@ -101,7 +106,7 @@ static int output_of(builder *b, int id) {
 static int receive(builder *b, int id, int *add) {
     net_node *q = &b->t->nodes[id];
     if (b->t->g->nodes[id].kind == NODE_INPUT) return -1;
-    const int buffer = new_buffer(b, node_bytes(b->t, id), PLAN_GRADIENT);
+    const int buffer = new_buffer(b, grad_bytes(b->t, id), PLAN_GRADIENT);
     if (q->grad < 0)
         q->grad = buffer;
     else
@@ -129,7 +134,7 @@ static void backward_step(builder *b, int id) {
         s.dx = receive(b, q->inputs[0], &s.add_dx);
         break;
     case NODE_NORM:
-        if (q->relu) s.y = output_of(b, id);
+        if (q->relu && !is_norm_without_residual(q)) s.y = t->nodes[id].out; /* without one the mask is made again from x */
         s.x = t->nodes[q->inputs[0]].out;
         if (q->input_count > 1) {
             s.dresidual = receive_in_place(b, q->inputs[1], s.dy, &s.add_dresidual);
@@ -162,7 +167,7 @@ static void loss_and_backward(builder *b) {
         if (heads[i] < 0) continue;
         touch(b, t->nodes[heads[i]].out);
         if (!t->o.training) continue;
-        t->nodes[heads[i]].grad = new_buffer(b, node_bytes(t, heads[i]), PLAN_GRADIENT);
+        t->nodes[heads[i]].grad = new_buffer(b, grad_bytes(t, heads[i]), PLAN_GRADIENT);
         touch(b, t->nodes[heads[i]].grad);
     }
     const net_step s = blank(STEP_LOSS, t->g->logits);

@@ -41,14 +41,14 @@ void norm_state_carve(const norm_spec *spec, norm_dims d, void *memory, norm_sta
  * Forward: y = relu?(norm(x) + residual?). In training bn uses the batch (all ranks' when spec->sync) and updates the running statistics;
  * otherwise it uses them. Ranks may hold different numbers of images.
  */
-entrain_status norm_forward(backend *be, comm *c, const norm_call *call, const float *x, const float *residual, bool relu, float *y);
+entrain_status norm_forward(backend *be, comm *c, const norm_call *call, const void *x, const void *residual, bool relu, void *y);
 
 /*
- * Backward of the above: from dy (and y, for the ReLU's mask; NULL without ReLU) to dx, the residual's gradient (NULL without one) and the
- * parameters' gradients. call->state as forward left it.
+ * Backward of the above: from dy to dx, the residual's gradient (NULL without one) and the parameters' gradients. relu as in forward; y is
+ * its output where there was a residual, otherwise NULL will do: the ReLU's mask is then made again from x. call->state as forward left it.
  */
-entrain_status norm_backward(backend *be, comm *c, const norm_call *call, const float *dy, const float *y, const float *x, float *dx,
-                             float *dresidual);
+entrain_status norm_backward(backend *be, comm *c, const norm_call *call, const void *dy, bool relu, const void *y, const void *x, void *dx,
+                             void *dresidual);
 
 /* The coefficient step on host memory, in float64 inside; the CPU backend's table points here. */
 void norm_host_forward_sums(const norm_call *call);

@@ -121,7 +121,7 @@ static entrain_status forward(evaluator *e, const float *pixels, int h, int w, i
     if (status == ENTRAIN_OK) status = ops->status(e->be, err);
     if (status != ENTRAIN_OK) return status;
     const tensor logits = net_logits(n);
-    tensor full = {e->full.data, 1, out_h, out_w, e->classes};
+    tensor full = {e->full.data, 1, out_h, out_w, e->classes, F32};
     ops->resize_forward(e->be, &logits, &full);
     ops->download(e->be, to, full.data, outputs * sizeof(float));
     e->last = n;
@@ -174,8 +174,8 @@ static entrain_status slide(evaluator *e, int sh, int sw, int h, int w, float *t
     float *device = e->be->ops->alloc(e->be, area * c * sizeof(float));
     if (device == NULL) return out_of_memory(area * c, err);
     e->be->ops->upload(e->be, device, e->tile.data, area * c * sizeof(float));
-    const tensor small = {device, 1, sh, sw, e->classes};
-    tensor full = {e->full.data, 1, h, w, e->classes};
+    const tensor small = {device, 1, sh, sw, e->classes, F32};
+    tensor full = {e->full.data, 1, h, w, e->classes, F32};
     e->be->ops->resize_forward(e->be, &small, &full);
     e->be->ops->download(e->be, to, full.data, (size_t)h * (size_t)w * c * sizeof(float));
     e->be->ops->release(e->be, device);

@@ -29,7 +29,7 @@ enum { SUM_LOSS, SUM_AUX, SUM_VALID, SUM_CORRECT, SUM_STOP, SUMS };
 static const char *nonfinite_gradient(const trainer *t) {
     const params *p = &t->params;
     for (int i = p->count - 1; i >= 0; i--)
-        if (p->list[i].learned && p->be->ops->find_nonfinite(p->be, params_grad(p, i), p->list[i].count) >= 0) return p->list[i].name;
+        if (p->list[i].learned && p->be->ops->find_nonfinite(p->be, params_grad(p, i), p->list[i].count, F32) >= 0) return p->list[i].name;
     return NULL;
 }
 

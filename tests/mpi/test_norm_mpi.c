@@ -41,7 +41,7 @@ static batch deal(int images, int channels, int pixels_first, int pixels_rest) {
 }
 
 static norm_layer *fill_layer(const norm_spec *spec, const batch *b, int begin, int end, int pixels) {
-    norm_layer *l = layer_new(spec, (norm_dims){end - begin, pixels, b->channels});
+    norm_layer *l = layer_new(spec, (norm_dims){end - begin, pixels, b->channels, F32});
     layer_randomise(l, 3);
     layer_fill(l, 4, begin, 0.0);
     return l;
@@ -107,7 +107,7 @@ static void check(const norm_spec *spec, const char *name, int images, int chann
     norm_layer *l = fill_layer(spec, &b, b.begin, b.end, ranks->rank == 0 ? pixels_first : pixels_rest);
     const norm_call call = layer_call(l, true);
     const entrain_status forward = norm_forward(be, ranks, &call, l->x, NULL, false, l->y);
-    const entrain_status backward = norm_backward(be, ranks, &call, l->dy, NULL, l->x, l->dx, NULL);
+    const entrain_status backward = norm_backward(be, ranks, &call, l->dy, false, NULL, l->x, l->dx, NULL);
     /* Without synchronisation a rank's own gradients belong to its own images' statistics. */
     const bool whole = spec->sync || !norm_uses_bn(spec), summed = !whole || sum_gradients(l);
     assert_int_equal(forward, ENTRAIN_OK);

@@ -115,7 +115,7 @@ static void check_training(norm_layer *l, reference *r, const char *name, const 
         assert_within(worst_error(l->state.lambda, r->lambda, (size_t)(l->d.n * l->spec->k), 1.0), v->output_bound, "lambda", name, l->d);
 
     for (int times = 0; times < 2; times++) /* twice, for gradients are overwritten, not added to */
-        assert_int_equal(norm_backward(be, self, &call, l->dy, v->relu ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
+        assert_int_equal(norm_backward(be, self, &call, l->dy, v->relu, v->residual ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
                          ENTRAIN_OK);
     for (size_t i = 0; i < l->elements; i++) r->g[i] = v->relu && !(l->y[i] > 0.0f) ? 0.0 : (double)l->dy[i];
     reference_backward(r);
@@ -169,13 +169,13 @@ static void test_engine(void **state) {
                     const variant v = {turn & 1, turn / 2 & 1, 0.0, 1e-5, 2e-5, 5e-5};
                     /* The largest maps cost the reference most of the time: a quarter of them. */
                     if (p == 2 && c >= 2 && (turn / 2 + i) % 4 != 0) continue;
-                    check(&NORM_CASES[i], (norm_dims){images[n], maps[p], channels[c]}, &v);
+                    check(&NORM_CASES[i], (norm_dims){images[n], maps[p], channels[c], F32}, &v);
                 }
 }
 
 static void test_mean_1000(void **state) {
     (void)state;
-    const norm_dims dims[] = {{3, 1, 65}, {3, 35, 3}, {1, 35, 65}, {3, 33 * 33, 24}};
+    const norm_dims dims[] = {{3, 1, 65, F32}, {3, 35, 3, F32}, {1, 35, 65, F32}, {3, 33 * 33, 24, F32}};
     const variant v = {false, false, 1000.0, 1e-3, 1e-3, 1e-2};
     for (int i = 0; i < NORM_CASE_COUNT; i++)
         for (size_t k = 0; k < sizeof dims / sizeof dims[0]; k++) check(&NORM_CASES[i], dims[k], &v);
@@ -184,7 +184,7 @@ static void test_mean_1000(void **state) {
 /* Every image constant, channel by channel: variance 0, finite numbers, and what the reference says. */
 static void test_constant_images(void **state) {
     (void)state;
-    const norm_dims d = {3, 33 * 33, 20};
+    const norm_dims d = {3, 33 * 33, 20, F32};
     const int pixels[] = {d.p, d.p, d.p};
     const variant v = {false, false, 0.0, 1e-3, 1e-3, 1e-2};
     for (int i = 0; i < NORM_CASE_COUNT; i++) {

@@ -18,7 +18,7 @@ static comm *self;
 /* Moments of a large map whose first pixel lies far from the others: neither the shift nor the count may spoil them. */
 static void test_moments_of_large_maps(void **state) {
     (void)state;
-    const norm_dims d = {1, 450 * 450, 5};
+    const norm_dims d = {1, 450 * 450, 5, F32};
     const size_t elements = (size_t)d.p * (size_t)d.c;
     float *x = memory_alloc(elements * sizeof(float)), m[5], v[5];
     assert_non_null(x);
@@ -51,7 +51,7 @@ static double deviation(const float *values, size_t count) {
 static void test_initial_values(void **state) {
     (void)state;
     const norm_spec *spec = &NORM_CASES[6].spec; /* en in ln bn */
-    const norm_dims d = {2, 9, 4096};
+    const norm_dims d = {2, 9, 4096, F32};
     norm_layer *l = layer_new(spec, d);
     assert_int_equal(l->count, 9);
     check_tensor(l, "weight", 2, 3, d.c, true);
@@ -90,7 +90,7 @@ static void test_tensors_of_the_other_forms(void **state) {
         const norm_spec *spec = &NORM_CASES[i].spec;
         const bool en = spec->type == NORM_EN;
         const int sets = en && !spec->affine_single ? spec->k : 0;
-        norm_layer *l = layer_new(spec, (norm_dims){1, 1, 6});
+        norm_layer *l = layer_new(spec, (norm_dims){1, 1, 6, F32});
         check_tensor(l, "weight", sets > 0 ? 2 : 1, sets > 0 ? sets : 6, 6, true);
         check_tensor(l, "bias", sets > 0 && !spec->shift_outside ? 2 : 1, sets > 0 && !spec->shift_outside ? sets : 6, 6, true);
         assert_int_equal(layer_find(l, "ratio.conv.weight") != NULL, en && spec->conv);
@@ -111,7 +111,7 @@ static norm_layer *run_with_threads(const norm_spec *spec, norm_dims d, int thre
     be->threads = threads;
     const norm_call call = layer_call(l, true);
     assert_int_equal(norm_forward(be, self, &call, l->x, l->residual, true, l->y), ENTRAIN_OK);
-    assert_int_equal(norm_backward(be, self, &call, l->dy, l->y, l->x, l->dx, l->dresidual), ENTRAIN_OK);
+    assert_int_equal(norm_backward(be, self, &call, l->dy, true, l->y, l->x, l->dx, l->dresidual), ENTRAIN_OK);
     be->threads = before;
     return l;
 }
@@ -129,7 +129,7 @@ static void assert_same_bits(const norm_layer *a, const norm_layer *b) {
 
 static void test_threads_change_nothing(void **state) {
     (void)state;
-    const norm_dims dims[] = {{1, 4001, 65}, {2, 700, 300}, {70, 3, 8}};
+    const norm_dims dims[] = {{1, 4001, 65, F32}, {2, 700, 300, F32}, {70, 3, 8, F32}};
     for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
         norm_layer *one = run_with_threads(&NORM_CASES[7].spec, dims[i], 1);
         for (int threads = 2; threads <= 3; threads++) {
@@ -144,7 +144,7 @@ static void test_threads_change_nothing(void **state) {
 /* y over the residual, dx over dy, the residual's gradient over dy: the same bits as side by side. */
 static void test_in_place(void **state) {
     (void)state;
-    const norm_dims d = {2, 35, 65};
+    const norm_dims d = {2, 35, 65, F32};
     norm_layer *apart = run_with_threads(&NORM_CASES[6].spec, d, 2);
     for (int over = 0; over < 2; over++) { /* which of dx and dresidual lies over dy */
         norm_layer *l = layer_new(&NORM_CASES[6].spec, d);
@@ -154,7 +154,7 @@ static void test_in_place(void **state) {
         assert_int_equal(norm_forward(be, self, &call, l->x, l->residual, true, l->residual), ENTRAIN_OK);
         assert_memory_equal(l->residual, apart->y, l->elements * sizeof(float));
         float *dx = over == 0 ? l->dy : l->dx, *dresidual = over == 0 ? l->dresidual : l->dy;
-        assert_int_equal(norm_backward(be, self, &call, l->dy, l->residual, l->x, dx, dresidual), ENTRAIN_OK);
+        assert_int_equal(norm_backward(be, self, &call, l->dy, true, l->residual, l->x, dx, dresidual), ENTRAIN_OK);
         assert_memory_equal(dx, apart->dx, l->elements * sizeof(float));
         assert_memory_equal(dresidual, apart->dresidual, l->elements * sizeof(float));
         be->ops->norm_affine(be, l->x, d, l->state.m, l->state.a, l->state.b, NULL, false, l->y);

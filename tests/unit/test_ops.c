@@ -12,19 +12,19 @@
 
 /* n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups, bias, training */
 static const conv_desc CONVOLUTIONS[] = {
-    {1, 1, 1, 1, 1, 1, 1, 0, 1, 1, true, true},         {3, 1, 1, 65, 3, 1, 1, 0, 1, 1, false, true},
-    {1, 1, 1, 3, 65, 3, 1, 1, 1, 1, true, true},        {3, 1, 1, 150, 1, 3, 1, 2, 2, 1, true, true},
-    {3, 7, 5, 1, 3, 3, 1, 1, 1, 1, true, true},         {1, 7, 5, 3, 1, 3, 2, 1, 1, 1, false, true},
-    {3, 7, 5, 65, 150, 3, 1, 2, 2, 1, true, true},      {1, 7, 5, 150, 65, 3, 2, 2, 2, 1, true, true},
-    {3, 7, 5, 150, 150, 1, 1, 0, 1, 1, false, true},    {3, 7, 5, 65, 65, 1, 2, 0, 1, 1, true, true},
-    {3, 7, 5, 64, 11, 3, 1, 4, 4, 1, true, true},       {1, 7, 5, 65, 19, 3, 1, 4, 4, 1, true, true},
-    {3, 33, 33, 3, 64, 7, 2, 3, 1, 1, false, true},     {1, 33, 33, 1, 3, 7, 2, 3, 1, 1, true, true},
-    {1, 33, 33, 65, 65, 3, 1, 1, 1, 1, true, true},     {3, 33, 33, 65, 3, 3, 2, 1, 1, 1, false, true},
-    {1, 33, 33, 3, 150, 3, 1, 4, 4, 1, true, true},     {3, 33, 33, 24, 24, 3, 2, 1, 1, 24, false, true},
-    {3, 7, 5, 65, 65, 3, 1, 1, 1, 65, true, true},      {1, 7, 5, 150, 150, 3, 2, 1, 1, 150, false, true},
-    {3, 7, 5, 3, 3, 3, 1, 2, 2, 3, true, true},         {3, 7, 5, 65, 130, 3, 1, 1, 1, 5, true, true},
-    {1, 33, 33, 150, 150, 3, 2, 2, 2, 75, false, true}, {3, 7, 5, 64, 32, 1, 1, 0, 1, 4, true, true},
-    {2, 9, 9, 2, 4, 5, 1, 2, 1, 1, true, true},         {1, 13, 4, 32, 48, 3, 1, 12, 12, 1, true, true},
+    {1, 1, 1, 1, 1, 1, 1, 0, 1, 1, true, true, F32, F32},         {3, 1, 1, 65, 3, 1, 1, 0, 1, 1, false, true, F32, F32},
+    {1, 1, 1, 3, 65, 3, 1, 1, 1, 1, true, true, F32, F32},        {3, 1, 1, 150, 1, 3, 1, 2, 2, 1, true, true, F32, F32},
+    {3, 7, 5, 1, 3, 3, 1, 1, 1, 1, true, true, F32, F32},         {1, 7, 5, 3, 1, 3, 2, 1, 1, 1, false, true, F32, F32},
+    {3, 7, 5, 65, 150, 3, 1, 2, 2, 1, true, true, F32, F32},      {1, 7, 5, 150, 65, 3, 2, 2, 2, 1, true, true, F32, F32},
+    {3, 7, 5, 150, 150, 1, 1, 0, 1, 1, false, true, F32, F32},    {3, 7, 5, 65, 65, 1, 2, 0, 1, 1, true, true, F32, F32},
+    {3, 7, 5, 64, 11, 3, 1, 4, 4, 1, true, true, F32, F32},       {1, 7, 5, 65, 19, 3, 1, 4, 4, 1, true, true, F32, F32},
+    {3, 33, 33, 3, 64, 7, 2, 3, 1, 1, false, true, F32, F32},     {1, 33, 33, 1, 3, 7, 2, 3, 1, 1, true, true, F32, F32},
+    {1, 33, 33, 65, 65, 3, 1, 1, 1, 1, true, true, F32, F32},     {3, 33, 33, 65, 3, 3, 2, 1, 1, 1, false, true, F32, F32},
+    {1, 33, 33, 3, 150, 3, 1, 4, 4, 1, true, true, F32, F32},     {3, 33, 33, 24, 24, 3, 2, 1, 1, 24, false, true, F32, F32},
+    {3, 7, 5, 65, 65, 3, 1, 1, 1, 65, true, true, F32, F32},      {1, 7, 5, 150, 150, 3, 2, 1, 1, 150, false, true, F32, F32},
+    {3, 7, 5, 3, 3, 3, 1, 2, 2, 3, true, true, F32, F32},         {3, 7, 5, 65, 130, 3, 1, 1, 1, 5, true, true, F32, F32},
+    {1, 33, 33, 150, 150, 3, 2, 2, 2, 75, false, true, F32, F32}, {3, 7, 5, 64, 32, 1, 1, 0, 1, 4, true, true, F32, F32},
+    {2, 9, 9, 2, 4, 5, 1, 2, 1, 1, true, true, F32, F32},         {1, 13, 4, 32, 48, 3, 1, 12, 12, 1, true, true, F32, F32},
 };
 
 /* Rounding of float sums of up to 1350 products, relative to the largest output. */
@@ -83,7 +83,7 @@ static void convolutions(void **state) {
 
 static void convolution_for_evaluation(void **state) {
     backend *be = *state;
-    const conv_desc d = {2, 7, 5, 3, 16, 3, 1, 1, 1, 1, true, false};
+    const conv_desc d = {2, 7, 5, 3, 16, 3, 1, 1, 1, 1, true, false, F32, F32};
     const size_t nx = ref_count(ref_conv_in(&d)), ny = ref_count(ref_conv_out(&d)), nw = ref_conv_weights(&d);
     double *x = check_random(nx, 1), *w = check_random(nw, 2), *b = check_random(16, 3), *y = check_doubles(ny);
     ref_conv_forward(&d, x, w, b, y);
@@ -106,10 +106,10 @@ static void convolution_for_evaluation(void **state) {
 static void impossible_convolutions(void **state) {
     backend *be = *state;
     static const conv_desc cases[] = {
-        {1, 3, 3, 8, 8, 5, 1, 0, 1, 1, false, true}, /* window larger than the map */
-        {1, 8, 8, 6, 8, 3, 1, 1, 1, 4, false, true}, /* groups do not divide the channels */
-        {1, 8, 8, 8, 8, 3, 0, 1, 1, 1, false, true}, /* no stride */
-        {0, 8, 8, 8, 8, 3, 1, 1, 1, 1, false, true}, /* no image */
+        {1, 3, 3, 8, 8, 5, 1, 0, 1, 1, false, true, F32, F32}, /* window larger than the map */
+        {1, 8, 8, 6, 8, 3, 1, 1, 1, 4, false, true, F32, F32}, /* groups do not divide the channels */
+        {1, 8, 8, 8, 8, 3, 0, 1, 1, 1, false, true, F32, F32}, /* no stride */
+        {0, 8, 8, 8, 8, 3, 1, 1, 1, 1, false, true, F32, F32}, /* no image */
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         char unset;
@@ -132,7 +132,7 @@ static const ref_map MAPS[] = {{1, 1, 1, 1}, {3, 1, 1, 65}, {1, 7, 5, 3}, {3, 7,
 enum { MAP_COUNT = sizeof MAPS / sizeof *MAPS };
 
 static tensor tensor_of(float *data, ref_map m) {
-    return (tensor){data, m.n, m.h, m.w, m.c};
+    return (tensor){data, m.n, m.h, m.w, m.c, F32};
 }
 
 static void max_pooling(backend *be, ref_map in, int kernel, int stride, int padding, bool ties) {
@@ -175,7 +175,7 @@ static void max_pooling_keeps_nan(void **state) {
     backend *be = *state;
     const float values[9] = {1, 2, 3, 4, NAN, 6, 7, 8, 9};
     float y;
-    tensor x = {be->ops->alloc(be, sizeof values), 1, 3, 3, 1}, out = {be->ops->alloc(be, sizeof y), 1, 1, 1, 1};
+    tensor x = {be->ops->alloc(be, sizeof values), 1, 3, 3, 1, F32}, out = {be->ops->alloc(be, sizeof y), 1, 1, 1, 1, F32};
     uint8_t *argmax = be->ops->alloc(be, 1), winner;
     be->ops->upload(be, x.data, values, sizeof values);
     be->ops->maxpool_forward(be, &x, 3, 2, 0, &out, argmax);

@@ -23,17 +23,17 @@ static void sums(void **state) {
             x[i] = check_random(n, (uint64_t)i);
             fx[i] = check_upload(be, x[i], n);
             for (size_t j = 0; j < n; j++) want[j] += x[i][j];
-            be->ops->add(be, (const float *const *)fx, i + 1, y, n);
+            be->ops->add(be, (const void *const *)fx, i + 1, y, n, F32);
             assert_true(check_device("add", be, y, want, n, 1e-6));
         }
         for (size_t j = 0; j < n; j++) want[j] += x[0][j];
-        be->ops->accumulate(be, fx[0], y, n);
+        be->ops->accumulate(be, fx[0], y, n, F32);
         assert_true(check_device("accumulate", be, y, want, n, 1e-6));
         for (size_t j = 0; j < n; j++) want[j] = x[0][j] + x[1][j];
-        be->ops->add(be, (const float *const *)fx, 2, fx[0], n);
+        be->ops->add(be, (const void *const *)fx, 2, fx[0], n, F32);
         assert_true(check_device("add in place", be, fx[0], want, n, 1e-6));
         for (size_t j = 0; j < n; j++) want[j] = -0.3 * x[1][j];
-        be->ops->scale(be, fx[1], -0.3, n);
+        be->ops->scale(be, fx[1], -0.3, n, F32);
         assert_true(check_device("scale", be, fx[1], want, n, 1e-6));
         for (int i = 0; i < most; i++) {
             free(x[i]);
@@ -55,11 +55,11 @@ static void relu(void **state) {
             dx[i] = x[i] > 0.0 ? dy[i] : 0.0;
         }
         float *fx = check_upload(be, x, n), *fdy = check_upload(be, dy, n), *fy = check_blank(be, n), *fdx = check_blank(be, n);
-        be->ops->relu_forward(be, fx, fy, n);
-        be->ops->relu_backward(be, fdy, fy, fdx, n);
+        be->ops->relu_forward(be, fx, fy, n, F32);
+        be->ops->relu_backward(be, fdy, fy, fdx, n, F32);
         assert_true(check_device("relu, y", be, fy, y, n, 0.0));
         assert_true(check_device("relu, dx", be, fdx, dx, n, 0.0));
-        be->ops->relu_backward(be, fdy, fy, fdy, n);
+        be->ops->relu_backward(be, fdy, fy, fdy, n, F32);
         assert_true(check_device("relu, dx in place of dy", be, fdy, dx, n, 0.0));
         float *const device[] = {fx, fdy, fy, fdx};
         for (size_t i = 0; i < 4; i++) be->ops->release(be, device[i]);
@@ -78,17 +78,17 @@ static void squares_and_nonfinite(void **state) {
         float *fx = check_upload(be, x, n);
         const double got = be->ops->sum_squares(be, fx, n);
         assert_true(check_close("sum of squares", &got, &want, 1, 1e-12));
-        assert_int_equal(be->ops->find_nonfinite(be, fx, n), -1);
+        assert_int_equal(be->ops->find_nonfinite(be, fx, n, F32), -1);
         const size_t places[] = {n - 1, n / 2, 0}; /* backwards: the first one counts */
         for (int i = 0; i < 3; i++) {
             be->ops->upload(be, fx + places[i], &BAD[i], sizeof BAD[i]);
-            assert_int_equal(be->ops->find_nonfinite(be, fx, n), (int64_t)places[i]);
+            assert_int_equal(be->ops->find_nonfinite(be, fx, n, F32), (int64_t)places[i]);
         }
         be->ops->release(be, fx);
         free(x);
     }
     assert_true(be->ops->sum_squares(be, NULL, 0) <= 0.0);
-    assert_int_equal(be->ops->find_nonfinite(be, NULL, 0), -1);
+    assert_int_equal(be->ops->find_nonfinite(be, NULL, 0, F32), -1);
 }
 
 /* ---- dropout ---- */
@@ -121,11 +121,11 @@ static void dropout(void **state) {
         const double deviation = sqrt(rate * (1.0 - rate) * (double)n);
         assert_true(fabs((double)left - (1.0 - rate) * (double)n) < 4.0 * deviation);
         float *fx = check_upload(be, x, n), *fy = check_blank(be, n), *apart = check_blank(be, n);
-        tensor tx = {fx, s[0], s[1], s[2], s[3]}, ty = {fy, s[0], s[1], s[2], s[3]};
+        tensor tx = {fx, s[0], s[1], s[2], s[3], F32}, ty = {fy, s[0], s[1], s[2], s[3], F32};
         be->ops->dropout(be, &tx, rate, seed, layer, position, &ty);
         assert_true(check_device("dropout", be, fy, want, n, 1e-6));
         for (int i = 0; i < s[0]; i++) { /* one image at a time, as more ranks would do it */
-            tensor one_x = {fx + (size_t)i * image, 1, s[1], s[2], s[3]}, one_y = {apart + (size_t)i * image, 1, s[1], s[2], s[3]};
+            tensor one_x = {fx + (size_t)i * image, 1, s[1], s[2], s[3], F32}, one_y = {apart + (size_t)i * image, 1, s[1], s[2], s[3], F32};
             be->ops->dropout(be, &one_x, rate, seed, layer, position + (uint64_t)i, &one_y);
         }
         assert_true(check_same("dropout by images", be, fy, apart, n * sizeof *fy));
@@ -150,7 +150,7 @@ static void dropout_masks_differ(void **state) {
     const uint64_t seed[4] = {1, 2, 1, 1}, position[4] = {0, 0, 0, 1};
     const uint32_t layer[4] = {0, 0, 1, 0};
     for (int k = 0; k < 4; k++) {
-        tensor x = {fx, 1, 1, 1, N}, y = {check_blank(be, N), 1, 1, 1, N};
+        tensor x = {fx, 1, 1, 1, N, F32}, y = {check_blank(be, N), 1, 1, 1, N, F32};
         be->ops->dropout(be, &x, 0.5, seed[k], layer[k], position[k], &y);
         be->ops->download(be, host[k], y.data, sizeof host[k]);
         be->ops->release(be, y.data);

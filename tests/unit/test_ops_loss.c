@@ -27,13 +27,14 @@ static uint8_t *upload_bytes(backend *be, const uint8_t *bytes, size_t count) {
 static loss_result run(backend *be, ref_map in, const double *x, const uint8_t *labels, int label_h, int label_w, const double *weights,
                        bool gradient) {
     const size_t nx = ref_count(in);
-    tensor logits = {check_upload(be, x, nx), in.n, in.h, in.w, in.c};
+    tensor logits = {check_upload(be, x, nx), in.n, in.h, in.w, in.c, F32};
     uint8_t *device_labels = upload_bytes(be, labels, (size_t)(in.n * label_h * label_w));
     float *class_weights = weights != NULL ? check_upload(be, weights, (size_t)in.c) : NULL;
     void *workspace = be->ops->alloc(be, be->ops->upsample_loss_workspace(be, &logits, label_h, label_w));
     assert_non_null(workspace);
     loss_result r = {.gradient = gradient ? check_blank(be, nx) : NULL};
-    be->ops->upsample_loss(be, &logits, device_labels, label_h, label_w, class_weights, r.gradient, &r.sums, workspace);
+    const tensor out = {r.gradient, in.n, in.h, in.w, in.c, F32};
+    be->ops->upsample_loss(be, &logits, device_labels, label_h, label_w, class_weights, gradient ? &out : NULL, &r.sums, workspace);
     be->ops->release(be, workspace);
     if (class_weights != NULL) be->ops->release(be, class_weights);
     be->ops->release(be, device_labels);
@@ -138,7 +139,7 @@ static void huge_and_nan_logits(void **state) {
     x[3] = (double)NAN;
     const loss_result nan = run(be, in, x, labels, 2, 2, NULL, true);
     assert_true(isnan(nan.sums.loss));
-    assert_int_equal(be->ops->find_nonfinite(be, nan.gradient, 20), 0);
+    assert_int_equal(be->ops->find_nonfinite(be, nan.gradient, 20, F32), 0);
     be->ops->release(be, nan.gradient);
     free(x);
 }
@@ -185,7 +186,7 @@ static void any_number_of_threads(void **state) {
         backend *be = NULL;
         assert_int_equal(backend_open_cpu(threads, &be, NULL), ENTRAIN_OK);
         const loss_result r = run(be, in, x, labels, 129, 97, NULL, true);
-        tensor small = {check_upload(be, x, nx), in.n, in.h, in.w, in.c}, big = {check_blank(be, large), 2, 129, 97, 21};
+        tensor small = {check_upload(be, x, nx), in.n, in.h, in.w, in.c, F32}, big = {check_blank(be, large), 2, 129, 97, 21, F32};
         be->ops->resize_forward(be, &small, &big);
         const double squares = be->ops->sum_squares(be, big.data, large);
         be->ops->resize_backward(be, &big, &small);

@@ -270,7 +270,7 @@ size_t cpu_conv_workspace(const conv *cv) {
 /* ---- running ---- */
 
 /* oneDNN has one kind of handle for what it reads and what it writes. */
-static void *handle_of(const float *p) {
+static void *handle_of(const void *p) {
     return (void *)(uintptr_t)p;
 }
 
@@ -315,14 +315,14 @@ static void run(backend *be, conv *cv, enum pass_kind kind, void *x, void *y, vo
     }
 }
 
-void cpu_conv_forward(backend *be, conv *cv, const float *x, const float *w, const float *bias, float *y, void *workspace) {
+void cpu_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace) {
     run(be, cv, FORWARD, handle_of(x), y, handle_of(w), handle_of(bias), workspace);
 }
 
-void cpu_conv_backward_data(backend *be, conv *cv, const float *dy, const float *w, float *dx, void *workspace) {
+void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace) {
     run(be, cv, BACKWARD_DATA, dx, handle_of(dy), handle_of(w), NULL, workspace);
 }
 
-void cpu_conv_backward_weights(backend *be, conv *cv, const float *x, const float *dy, float *dw, float *dbias, void *workspace) {
+void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace) {
     run(be, cv, BACKWARD_WEIGHTS, handle_of(x), handle_of(dy), dw, dbias, workspace);
 }

@@ -83,6 +83,7 @@ static const backend_ops cpu_ops = {
     .global_pool_backward = cpu_global_pool_backward,
     .add = cpu_add,
     .accumulate = cpu_accumulate,
+    .convert = cpu_convert,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
     .dropout = cpu_dropout,

@@ -17,9 +17,9 @@ entrain_status cpu_dnnl_status(const cpu_dnnl *d, entrain_error *err);
 entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err);
 void cpu_conv_destroy(backend *be, conv *cv);
 size_t cpu_conv_workspace(const conv *cv);
-void cpu_conv_forward(backend *be, conv *cv, const float *x, const float *w, const float *bias, float *y, void *workspace);
-void cpu_conv_backward_data(backend *be, conv *cv, const float *dy, const float *w, float *dx, void *workspace);
-void cpu_conv_backward_weights(backend *be, conv *cv, const float *x, const float *dy, float *dw, float *dbias, void *workspace);
+void cpu_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace);
+void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
+void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
 
 /* pool.c */
 void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
@@ -28,14 +28,19 @@ void cpu_global_pool_forward(backend *be, const tensor *x, tensor *y);
 void cpu_global_pool_backward(backend *be, const tensor *dy, tensor *dx);
 
 /* elementwise.c */
-void cpu_add(backend *be, const float *const *inputs, int count, float *y, size_t elements);
-void cpu_accumulate(backend *be, const float *x, float *y, size_t elements);
-void cpu_relu_forward(backend *be, const float *x, float *y, size_t elements);
-void cpu_relu_backward(backend *be, const float *dy, const float *y, float *dx, size_t elements);
+void cpu_add(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
+void cpu_accumulate(backend *be, const void *x, void *y, size_t elements, dtype type);
+void cpu_convert(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
+void cpu_relu_forward(backend *be, const void *x, void *y, size_t elements, dtype type);
+void cpu_relu_backward(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
+void cpu_scale(backend *be, void *x, double factor, size_t elements, dtype type);
+
+/* dropout.c */
 void cpu_dropout(backend *be, const tensor *x, double rate, uint64_t seed, uint32_t layer, uint64_t first_position, tensor *y);
-void cpu_scale(backend *be, float *x, double factor, size_t elements);
+
+/* sums.c */
 double cpu_sum_squares(backend *be, const float *x, size_t elements);
-int64_t cpu_find_nonfinite(backend *be, const float *x, size_t elements);
+int64_t cpu_find_nonfinite(backend *be, const void *x, size_t elements, dtype type);
 
 /* resize.c */
 void cpu_resize_forward(backend *be, const tensor *x, tensor *y);
@@ -44,18 +49,18 @@ void cpu_resize_backward(backend *be, const tensor *dy, tensor *dx);
 /* loss.c */
 size_t cpu_upsample_loss_workspace(backend *be, const tensor *logits, int label_h, int label_w);
 void cpu_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
-                       float *dlogits, loss_sums *sums, void *workspace);
+                       const tensor *dlogits, loss_sums *sums, void *workspace);
 
 /* sgd.c */
 void cpu_sgd(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr, double momentum,
              bool nesterov, double grad_scale);
 
 /* norm_passes.c, norm_writes.c */
-void cpu_norm_moments(backend *be, const float *x, norm_dims d, float *m, float *v);
-void cpu_norm_affine(backend *be, const float *x, norm_dims d, const float *m, const float *a, const float *b, const float *residual,
-                     bool relu, float *y);
-void cpu_norm_reduce(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *m, float *s1, float *s2);
-void cpu_norm_backward(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *a, const float *m,
-                       const float *dm, const float *dv, float *dx, float *dresidual);
+void cpu_norm_moments(backend *be, const void *x, norm_dims d, float *m, float *v);
+void cpu_norm_affine(backend *be, const void *x, norm_dims d, const float *m, const float *a, const float *b, const void *residual,
+                     bool relu, void *y);
+void cpu_norm_reduce(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *m, float *s1, float *s2);
+void cpu_norm_backward(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *a, const float *m,
+                       const float *dm, const float *dv, void *dx, void *dresidual);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "backend/cpu/bilinear.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/elements.h"
 #include "base/memory.h"
 #include "base/simd.h"
 
@@ -73,11 +74,6 @@ static void fill_tables(const loss_plan *p) {
 /* NOLINTEND(clang-analyzer-core.NullDereference) */
 
 /* ---- one label row ---- */
-
-typedef union float_bits {
-    float f;
-    uint32_t u;
-} float_bits;
 
 /*
  * exp(x) for x <= 0 within 2e-7 relative, in a form that compilers vectorise (a call of expf would stop them); NaN stays NaN. Below -80 it
@@ -209,19 +205,18 @@ static void loss_segment(const loss_plan *p, size_t segment, const float *logits
 }
 
 /* Row i of the gradient: the padding dropped, the upper sum of its own segment and the lower sum of the one above. */
-static void combine_row(const loss_plan *p, size_t segment, float *out) {
+static void combine_row(const loss_plan *p, size_t segment, void *out, dtype type) {
     const float *upper = p->upper + segment * p->row;
     const float *lower = segment % (size_t)p->h > 0 ? p->lower + (segment - 1) * p->row : NULL;
-    for (int x = 0; x < p->w; x++, out += p->c, upper += p->lanes) {
-        memcpy(out, upper, (size_t)p->c * sizeof *out);
-        if (lower == NULL) continue;
-        for (int i = 0; i < p->c; i++) out[i] += lower[i];
-        lower += p->lanes;
+    for (int x = 0; x < p->w; x++, upper += p->lanes) {
+        const size_t at = (size_t)x * (size_t)p->c;
+        for (int i = 0; i < p->c; i++) element_store(out, at + (size_t)i, lower == NULL ? upper[i] : upper[i] + lower[i], type);
+        if (lower != NULL) lower += p->lanes;
     }
 }
 
 void cpu_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
-                       float *dlogits, loss_sums *sums, void *workspace) {
+                       const tensor *dlogits, loss_sums *sums, void *workspace) {
     const loss_plan p = plan_of(be, logits, label_h, label_w, workspace);
     const size_t segments = (size_t)p.n * (size_t)p.h, in_row = (size_t)p.w * (size_t)p.c;
     const size_t work = (size_t)p.n * (size_t)label_h * (size_t)label_w * (size_t)p.c;
@@ -239,5 +234,5 @@ void cpu_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels,
     }
     if (dlogits == NULL) return;
 #pragma omp parallel for num_threads(be->threads) if (tensor_count(logits) >= CPU_PARALLEL_MIN) schedule(static)
-    for (size_t s = 0; s < segments; s++) combine_row(&p, s, dlogits + s * in_row);
+    for (size_t s = 0; s < segments; s++) combine_row(&p, s, element_to(dlogits->data, s * in_row, dlogits->type), dlogits->type);
 }

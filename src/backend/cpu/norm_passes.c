@@ -5,10 +5,12 @@
  * inside a unit are float over CHUNK pixels and double above, and the units of one (image, block) are put together in pixel order.
  * So results are the same bits for any number of threads.
  *
- * Moments subtract a mean before they square: a chunk is read twice, first for its mean (from memory), then for its squares (from cache),
- * and chunks are merged as (count, mean, M2) by Chan's formula.
+ * Moments subtract a chunk's first pixel before they sum and square: that pixel is among the summed ones, so the chunk's variance is at
+ * least its squared distance from the mean over CHUNK, and what cancels costs at most CHUNK roundings, whatever the mean. Chunks are
+ * merged as (count, mean, M2) by Chan's formula.
  */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/elements.h"
 #include "base/simd.h"
 
 enum {
@@ -72,53 +74,58 @@ SIMD_CLONES static void merge_moments(partial *to, double before, const double *
     }
 }
 
-/* sum += x - shift, and square += (x - shift)^2 where wanted, over count (a constant: 1 or 4) rows. */
-static inline __attribute__((always_inline)) void add_deviations(const float *x, size_t stride, int count, int width, const float *shift,
-                                                                 float *sum, float *square, bool squared) {
+/* sum += x - shift, square += (x - shift)^2 over count (a constant: 1 or 4) rows. */
+static ALWAYS_INLINE void add_deviations(const void *x, size_t stride, int count, int width, const float *shift, float *sum, float *square,
+                                         dtype type) {
 #pragma omp simd
     for (int c = 0; c < width; c++) {
         float s = 0.0f, q = 0.0f;
         for (int i = 0; i < count; i++) {
-            const float d = x[(size_t)i * stride + (size_t)c] - shift[c];
+            const float d = element_load(x, (size_t)i * stride + (size_t)c, type) - shift[c];
             s += d;
             q += d * d;
         }
         sum[c] += s;
-        if (squared) square[c] += q;
+        square[c] += q;
     }
 }
 
-SIMD_CLONES static void chunk_moments(const float *x, size_t stride, int rows, int width, double *mean, double *m2) {
+static ALWAYS_INLINE void chunk_rows(const void *x, size_t stride, int rows, int width, double *mean, double *m2, dtype type) {
     float shift[BLOCK], sum[BLOCK], square[BLOCK];
     for (int c = 0; c < width; c++) {
-        shift[c] = x[c];
+        shift[c] = element_load(x, (size_t)c, type);
         sum[c] = square[c] = 0.0f;
     }
     int i = 0;
-    for (; i + 4 <= rows; i += 4) add_deviations(x + (size_t)i * stride, stride, 4, width, shift, sum, square, false);
-    for (; i < rows; i++) add_deviations(x + (size_t)i * stride, stride, 1, width, shift, sum, square, false);
-    const float inverse = 1.0f / (float)rows;
+    for (; i + 4 <= rows; i += 4) add_deviations(element_at(x, (size_t)i * stride, type), stride, 4, width, shift, sum, square, type);
+    for (; i < rows; i++) add_deviations(element_at(x, (size_t)i * stride, type), stride, 1, width, shift, sum, square, type);
+    const double inverse = 1.0 / rows;
     for (int c = 0; c < width; c++) {
-        shift[c] += sum[c] * inverse;
-        sum[c] = 0.0f;
-    }
-    for (i = 0; i + 4 <= rows; i += 4) add_deviations(x + (size_t)i * stride, stride, 4, width, shift, sum, square, true);
-    for (; i < rows; i++) add_deviations(x + (size_t)i * stride, stride, 1, width, shift, sum, square, true);
-    /* The shift is the mean but for rounding; what is left of it stands in sum. */
-    for (int c = 0; c < width; c++) {
-        const double rest = (double)sum[c] / rows, m = (double)square[c] - rest * (double)sum[c];
+        const double rest = (double)sum[c] * inverse, m = (double)square[c] - rest * (double)sum[c];
         mean[c] = (double)shift[c] + rest;
         m2[c] = m > 0.0 ? m : 0.0;
     }
 }
 
-static void unit_moments(const float *x, norm_dims d, const unit *u, partial *out) {
+SIMD_CLONES static void chunk_f32(const void *x, size_t stride, int rows, int width, double *mean, double *m2) {
+    chunk_rows(x, stride, rows, width, mean, m2, F32);
+}
+
+SIMD_CLONES static void chunk_bf16(const void *x, size_t stride, int rows, int width, double *mean, double *m2) {
+    chunk_rows(x, stride, rows, width, mean, m2, BF16);
+}
+
+static void chunk_moments(const void *x, size_t stride, int rows, int width, double *mean, double *m2, dtype type) {
+    (type == BF16 ? chunk_bf16 : chunk_f32)(x, stride, rows, width, mean, m2);
+}
+
+static void unit_moments(const void *x, norm_dims d, const unit *u, partial *out) {
     double mean[BLOCK], m2[BLOCK];
     const int rows = u->end - u->begin;
     for (int c = 0; c < u->width; c++) out->first[c] = out->second[c] = 0.0;
     for (int i = 0; i < rows; i += CHUNK) {
         const int count = smaller(CHUNK, rows - i);
-        chunk_moments(x + at(d, u) + (size_t)i * (size_t)d.c, (size_t)d.c, count, u->width, mean, m2);
+        chunk_moments(element_at(x, at(d, u) + (size_t)i * (size_t)d.c, d.type), (size_t)d.c, count, u->width, mean, m2, d.type);
         merge_moments(out, i, mean, m2, count, u->width);
     }
 }
@@ -131,7 +138,7 @@ static void store_moments(norm_dims d, const unit *u, const partial *p, float *m
     }
 }
 
-void cpu_norm_moments(backend *be, const float *x, norm_dims d, float *m, float *v) {
+void cpu_norm_moments(backend *be, const void *x, norm_dims d, float *m, float *v) {
     const grid g = grid_of(d);
     partial parts[UNITS]; /* used where g.splits > 1 */
 #pragma omp parallel for num_threads(be->threads) schedule(static)
@@ -152,61 +159,70 @@ void cpu_norm_moments(backend *be, const float *x, norm_dims d, float *m, float 
 
 /* ---- reduce ---- */
 
-static inline __attribute__((always_inline)) void add_gradients(const float *dy, const float *y, const float *x, size_t stride, int count,
-                                                                int width, const float *m, float *s1, float *s2, bool masked) {
+/* Rows (C) of one image. */
+typedef struct reduce_rows {
+    const float *m, *a, *b;
+} reduce_rows;
+
+static ALWAYS_INLINE void add_gradients(const void *dy, const void *y, const void *x, size_t first, size_t stride, int count, int width,
+                                        reduce_rows r, float *s1, float *s2, mask_kind kind, dtype type) {
+    const float *const m = r.m, *const a = r.a, *const b = r.b;
 #pragma omp simd
     for (int c = 0; c < width; c++) {
         float s = 0.0f, q = 0.0f;
         for (int i = 0; i < count; i++) {
-            const size_t e = (size_t)i * stride + (size_t)c;
-            const float whole = dy[e], g = masked ? (y[e] > 0.0f ? whole : 0.0f) : whole;
+            const size_t e = first + (size_t)i * stride + (size_t)c;
+            const float centred = element_load(x, e, type) - m[c];
+            float g = element_load(dy, e, type);
+            if (kind == MASK_KEPT) g = element_load(y, e, type) > 0.0f ? g : 0.0f;
+            if (kind == MASK_AGAIN) g = a[c] * centred + b[c] > 0.0f ? g : 0.0f;
             s += g;
-            q += g * (x[e] - m[c]);
+            q += g * centred;
         }
         s1[c] += s;
         s2[c] += q;
     }
 }
 
-static inline __attribute__((always_inline)) void reduce_rows(const float *dy, const float *y, const float *x, size_t stride, int rows,
-                                                              int width, const float *m, partial *out, bool masked) {
+static ALWAYS_INLINE void reduce_chunk(const void *dy, const void *y, const void *x, size_t stride, int rows, int width, reduce_rows r,
+                                       partial *out, mask_kind kind, dtype type) {
     float s1[BLOCK], s2[BLOCK];
     for (int c = 0; c < width; c++) s1[c] = s2[c] = 0.0f;
     int i = 0;
-    for (; i + 4 <= rows; i += 4) {
-        const size_t e = (size_t)i * stride;
-        add_gradients(dy + e, masked ? y + e : NULL, x + e, stride, 4, width, m, s1, s2, masked);
-    }
-    for (; i < rows; i++) {
-        const size_t e = (size_t)i * stride;
-        add_gradients(dy + e, masked ? y + e : NULL, x + e, stride, 1, width, m, s1, s2, masked);
-    }
+    for (; i + 4 <= rows; i += 4) add_gradients(dy, y, x, (size_t)i * stride, stride, 4, width, r, s1, s2, kind, type);
+    for (; i < rows; i++) add_gradients(dy, y, x, (size_t)i * stride, stride, 1, width, r, s1, s2, kind, type);
     for (int c = 0; c < width; c++) {
         out->first[c] += (double)s1[c];
         out->second[c] += (double)s2[c];
     }
 }
 
-SIMD_CLONES static void reduce_masked(const float *dy, const float *y, const float *x, size_t stride, int rows, int width, const float *m,
-                                      partial *out) {
-    reduce_rows(dy, y, x, stride, rows, width, m, out, true);
-}
+typedef void reduce_function(const void *dy, const void *y, const void *x, size_t stride, int rows, int width, reduce_rows r, partial *out);
+#define REDUCE(name, kind, type)                                                                                                           \
+    SIMD_CLONES static void name(const void *dy, const void *y, const void *x, size_t stride, int rows, int width, reduce_rows r,          \
+                                 partial *out) {                                                                                           \
+        reduce_chunk(dy, y, x, stride, rows, width, r, out, kind, type);                                                                   \
+    }
+REDUCE(reduce_none_f32, MASK_NONE, F32)
+REDUCE(reduce_kept_f32, MASK_KEPT, F32)
+REDUCE(reduce_again_f32, MASK_AGAIN, F32)
+REDUCE(reduce_none_bf16, MASK_NONE, BF16)
+REDUCE(reduce_kept_bf16, MASK_KEPT, BF16)
+REDUCE(reduce_again_bf16, MASK_AGAIN, BF16)
 
-SIMD_CLONES static void reduce_plain(const float *dy, const float *x, size_t stride, int rows, int width, const float *m, partial *out) {
-    reduce_rows(dy, NULL, x, stride, rows, width, m, out, false);
-}
+static reduce_function *const REDUCTIONS[2][3] = {[F32] = {reduce_none_f32, reduce_kept_f32, reduce_again_f32},
+                                                  [BF16] = {reduce_none_bf16, reduce_kept_bf16, reduce_again_bf16}};
 
-static void unit_reduce(const float *dy, const float *y, const float *x, norm_dims d, const unit *u, const float *m, partial *out) {
-    const float *mean = m + (size_t)u->n * (size_t)d.c + (size_t)u->channel;
+static void unit_reduce(const void *dy, norm_mask mask, const void *x, norm_dims d, const unit *u, const float *m, partial *out) {
+    const size_t row = (size_t)u->n * (size_t)d.c + (size_t)u->channel;
+    const mask_kind kind = mask_kind_of(mask);
+    const reduce_rows r = {m + row, kind == MASK_AGAIN ? mask.a + row : NULL, kind == MASK_AGAIN ? mask.b + row : NULL};
     const int rows = u->end - u->begin;
     for (int c = 0; c < u->width; c++) out->first[c] = out->second[c] = 0.0;
     for (int i = 0; i < rows; i += CHUNK) {
-        const int count = smaller(CHUNK, rows - i);
         const size_t e = at(d, u) + (size_t)i * (size_t)d.c;
-        if (y != NULL)
-            reduce_masked(dy + e, y + e, x + e, (size_t)d.c, count, u->width, mean, out);
-        else
-            reduce_plain(dy + e, x + e, (size_t)d.c, count, u->width, mean, out);
+        REDUCTIONS[d.type][kind](element_at(dy, e, d.type), kind == MASK_KEPT ? element_at(mask.y, e, d.type) : NULL,
+                                 element_at(x, e, d.type), (size_t)d.c, smaller(CHUNK, rows - i), u->width, r, out);
     }
 }
 
@@ -218,14 +234,14 @@ static void store_sums(norm_dims d, const unit *u, const partial *p, float *s1, 
     }
 }
 
-void cpu_norm_reduce(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *m, float *s1, float *s2) {
+void cpu_norm_reduce(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *m, float *s1, float *s2) {
     const grid g = grid_of(d);
     partial parts[UNITS];
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (int i = 0; i < g.units; i++) {
         const unit u = unit_of(g, d, i);
         partial mine, *out = g.splits > 1 ? &parts[i] : &mine;
-        unit_reduce(dy, y, x, d, &u, m, out);
+        unit_reduce(dy, mask, x, d, &u, m, out);
         if (g.splits == 1) store_sums(d, &u, out, s1, s2);
     }
     if (g.splits == 1) return;

@@ -3,6 +3,7 @@
  * itself, so that outputs may lie over inputs. What is optional is a constant of one of several variants of the same loop.
  */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/elements.h"
 #include "base/simd.h"
 
 enum { GRAIN = 1 << 14 }; /* floats of a map that a task takes at once */
@@ -24,93 +25,118 @@ static range range_of(norm_dims d, int ranges, long task) {
     return (range){.element = (size_t)(n * d.p + begin) * (size_t)d.c, .row = (size_t)n * (size_t)d.c, .rows = (int)(end - begin)};
 }
 
-static inline __attribute__((always_inline)) void affine_rows(const float *x, int rows, int width, const float *m, const float *a,
-                                                              const float *b, const float *residual, float *y, bool added, bool relu) {
+static ALWAYS_INLINE void affine_rows(const void *x, int rows, int width, const float *m, const float *a, const float *b,
+                                      const void *residual, void *y, bool added, bool relu, dtype type) {
     for (int i = 0; i < rows; i++) {
         const size_t at_row = (size_t)i * (size_t)width;
-        const float *from = x + at_row, *plus = added ? residual + at_row : NULL;
-        float *to = y + at_row;
+        const void *from = element_at(x, at_row, type), *plus = added ? element_at(residual, at_row, type) : NULL;
+        void *to = element_to(y, at_row, type);
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            float value = a[c] * (from[c] - m[c]) + b[c];
-            if (added) value += plus[c];
+            float value = a[c] * (element_load(from, (size_t)c, type) - m[c]) + b[c];
+            if (added) value += element_load(plus, (size_t)c, type);
             if (relu) value = value > 0.0f ? value : 0.0f;
-            to[c] = value;
+            element_store(to, (size_t)c, value, type);
         }
     }
 }
 
-typedef void affine_function(const float *x, int rows, int width, const float *m, const float *a, const float *b, const float *residual,
-                             float *y);
-#define AFFINE(name, added, relu)                                                                                                          \
-    SIMD_CLONES static void name(const float *x, int rows, int width, const float *m, const float *a, const float *b,                      \
-                                 const float *residual, float *y) {                                                                        \
-        affine_rows(x, rows, width, m, a, b, residual, y, added, relu);                                                                    \
+typedef void affine_function(const void *x, int rows, int width, const float *m, const float *a, const float *b, const void *residual,
+                             void *y);
+#define AFFINE(name, added, relu, type)                                                                                                    \
+    SIMD_CLONES static void name(const void *x, int rows, int width, const float *m, const float *a, const float *b,                       \
+                                 const void *residual, void *y) {                                                                          \
+        affine_rows(x, rows, width, m, a, b, residual, y, added, relu, type);                                                              \
     }
-AFFINE(affine_plain, false, false)
-AFFINE(affine_relu, false, true)
-AFFINE(affine_added, true, false)
-AFFINE(affine_added_relu, true, true)
+AFFINE(affine_plain_f32, false, false, F32)
+AFFINE(affine_relu_f32, false, true, F32)
+AFFINE(affine_added_f32, true, false, F32)
+AFFINE(affine_added_relu_f32, true, true, F32)
+AFFINE(affine_plain_bf16, false, false, BF16)
+AFFINE(affine_relu_bf16, false, true, BF16)
+AFFINE(affine_added_bf16, true, false, BF16)
+AFFINE(affine_added_relu_bf16, true, true, BF16)
 
-void cpu_norm_affine(backend *be, const float *x, norm_dims d, const float *m, const float *a, const float *b, const float *residual,
-                     bool relu, float *y) {
-    affine_function *const with_residual = relu ? affine_added_relu : affine_added, *const without = relu ? affine_relu : affine_plain;
-    affine_function *const rows = residual != NULL ? with_residual : without;
+/* [type][residual][ReLU] */
+static affine_function *const AFFINES[2][2][2] = {
+    [F32] = {{affine_plain_f32, affine_relu_f32}, {affine_added_f32, affine_added_relu_f32}},
+    [BF16] = {{affine_plain_bf16, affine_relu_bf16}, {affine_added_bf16, affine_added_relu_bf16}}};
+
+void cpu_norm_affine(backend *be, const void *x, norm_dims d, const float *m, const float *a, const float *b, const void *residual,
+                     bool relu, void *y) {
+    affine_function *const rows = AFFINES[d.type][residual != NULL][relu];
     const int ranges = ranges_of(d);
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (long task = 0; task < (long)d.n * ranges; task++) {
         const range r = range_of(d, ranges, task);
-        const float *plus = residual != NULL ? residual + r.element : NULL;
-        rows(x + r.element, r.rows, d.c, m + r.row, a + r.row, b + r.row, plus, y + r.element);
+        rows(element_at(x, r.element, d.type), r.rows, d.c, m + r.row, a + r.row, b + r.row,
+             residual != NULL ? element_at(residual, r.element, d.type) : NULL, element_to(y, r.element, d.type));
     }
 }
 
 /* (C) rows of one image for the backward sweep. */
 typedef struct slopes {
-    const float *a, *m, *dm, *dv;
-    float inverse; /* 1/P */
+    const float *a, *b, *m, *dm, *dv; /* b only for a mask made again */
+    float inverse;                    /* 1/P */
 } slopes;
 
-static inline __attribute__((always_inline)) void backward_rows(const float *dy, const float *y, const float *x, int rows, int width,
-                                                                slopes s, float *dx, float *dresidual, bool masked, bool residual) {
-    const float *const a = s.a, *const m = s.m, *const dm = s.dm, *const dv = s.dv;
+static ALWAYS_INLINE void backward_rows(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx,
+                                        void *dresidual, mask_kind mask, bool residual, dtype type) {
+    const float *const a = s.a, *const b = s.b, *const m = s.m, *const dm = s.dm, *const dv = s.dv;
     const float inverse = s.inverse;
     for (int i = 0; i < rows; i++) {
         const size_t at_row = (size_t)i * (size_t)width;
-        const float *gradient = dy + at_row, *output = masked ? y + at_row : NULL, *from = x + at_row;
-        float *to = dx + at_row, *aside = residual ? dresidual + at_row : NULL;
+        const void *gradient = element_at(dy, at_row, type), *output = mask == MASK_KEPT ? element_at(y, at_row, type) : NULL;
+        const void *from = element_at(x, at_row, type);
+        void *to = element_to(dx, at_row, type), *aside = residual ? element_to(dresidual, at_row, type) : NULL;
 #pragma omp simd
         for (int c = 0; c < width; c++) {
-            const float whole = gradient[c], g = masked ? (output[c] > 0.0f ? whole : 0.0f) : whole;
-            const float centred = from[c] - m[c];
-            if (residual) aside[c] = g;
-            to[c] = a[c] * g + inverse * (dm[c] + 2.0f * dv[c] * centred);
+            const size_t e = (size_t)c;
+            const float centred = element_load(from, e, type) - m[c];
+            float g = element_load(gradient, e, type);
+            if (mask == MASK_KEPT) g = element_load(output, e, type) > 0.0f ? g : 0.0f;
+            if (mask == MASK_AGAIN) g = a[c] * centred + b[c] > 0.0f ? g : 0.0f;
+            if (residual) element_store(aside, e, g, type);
+            element_store(to, e, a[c] * g + inverse * (dm[c] + 2.0f * dv[c] * centred), type);
         }
     }
 }
 
-typedef void backward_function(const float *dy, const float *y, const float *x, int rows, int width, slopes s, float *dx, float *dresidual);
-#define BACKWARD(name, masked, residual)                                                                                                   \
-    SIMD_CLONES static void name(const float *dy, const float *y, const float *x, int rows, int width, slopes s, float *dx,                \
-                                 float *dresidual) {                                                                                       \
-        backward_rows(dy, y, x, rows, width, s, dx, dresidual, masked, residual);                                                          \
+typedef void backward_function(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx, void *dresidual);
+#define BACKWARD(name, mask, residual, type)                                                                                               \
+    SIMD_CLONES static void name(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx,                    \
+                                 void *dresidual) {                                                                                        \
+        backward_rows(dy, y, x, rows, width, s, dx, dresidual, mask, residual, type);                                                      \
     }
-BACKWARD(backward_plain, false, false)
-BACKWARD(backward_masked, true, false)
-BACKWARD(backward_residual, false, true)
-BACKWARD(backward_masked_residual, true, true)
+BACKWARD(backward_none_f32, MASK_NONE, false, F32)
+BACKWARD(backward_kept_f32, MASK_KEPT, false, F32)
+BACKWARD(backward_again_f32, MASK_AGAIN, false, F32)
+BACKWARD(backward_none_residual_f32, MASK_NONE, true, F32)
+BACKWARD(backward_kept_residual_f32, MASK_KEPT, true, F32)
+BACKWARD(backward_none_bf16, MASK_NONE, false, BF16)
+BACKWARD(backward_kept_bf16, MASK_KEPT, false, BF16)
+BACKWARD(backward_again_bf16, MASK_AGAIN, false, BF16)
+BACKWARD(backward_none_residual_bf16, MASK_NONE, true, BF16)
+BACKWARD(backward_kept_residual_bf16, MASK_KEPT, true, BF16)
 
-void cpu_norm_backward(backend *be, const float *dy, const float *y, const float *x, norm_dims d, const float *a, const float *m,
-                       const float *dm, const float *dv, float *dx, float *dresidual) {
-    backward_function *const with_residual = y != NULL ? backward_masked_residual : backward_residual;
-    backward_function *const without = y != NULL ? backward_masked : backward_plain;
-    backward_function *const rows = dresidual != NULL ? with_residual : without;
+/* [type][residual][mask]; with a residual y does not follow from the coefficients alone. */
+static backward_function *const BACKWARDS[2][2][3] = {
+    [F32] = {{backward_none_f32, backward_kept_f32, backward_again_f32}, {backward_none_residual_f32, backward_kept_residual_f32, NULL}},
+    [BF16] = {{backward_none_bf16, backward_kept_bf16, backward_again_bf16},
+              {backward_none_residual_bf16, backward_kept_residual_bf16, NULL}}};
+
+void cpu_norm_backward(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *a, const float *m,
+                       const float *dm, const float *dv, void *dx, void *dresidual) {
+    const mask_kind kind = mask_kind_of(mask);
+    backward_function *const rows = BACKWARDS[d.type][dresidual != NULL][kind];
     const int ranges = ranges_of(d);
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (long task = 0; task < (long)d.n * ranges; task++) {
         const range r = range_of(d, ranges, task);
-        const slopes s = {a + r.row, m + r.row, dm + r.row, dv + r.row, 1.0f / (float)d.p};
-        rows(dy + r.element, y != NULL ? y + r.element : NULL, x + r.element, r.rows, d.c, s, dx + r.element,
-             dresidual != NULL ? dresidual + r.element : NULL);
+        const slopes s = {
+            a + r.row, kind == MASK_AGAIN ? mask.b + r.row : NULL, m + r.row, dm + r.row, dv + r.row, 1.0f / (float)d.p};
+        rows(element_at(dy, r.element, d.type), kind == MASK_KEPT ? element_at(mask.y, r.element, d.type) : NULL,
+             element_at(x, r.element, d.type), r.rows, d.c, s, element_to(dx, r.element, d.type),
+             dresidual != NULL ? element_to(dresidual, r.element, d.type) : NULL);
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/elements.h"
 #include "base/simd.h"
 
 /* One window shape over one map. */
@@ -16,55 +17,91 @@ typedef struct window {
     int kernel, stride, padding;
 } window;
 
+enum { LANES = 64 }; /* channels at a time: their sums and winners stay in registers and the first cache */
+
+/* Lanes of one output pixel: the window's largest elements and their taps. */
+static ALWAYS_INLINE void max_lanes(const void *x, const window *k, int oy, int ox, size_t first, int lanes, float *best, uint8_t *taps,
+                                    dtype type) {
+    bool found = false;
+    for (int ky = 0; ky < k->kernel; ky++) {
+        const int iy = oy * k->stride - k->padding + ky;
+        if (iy < 0 || iy >= k->h) continue;
+        for (int kx = 0; kx < k->kernel; kx++) {
+            const int ix = ox * k->stride - k->padding + kx;
+            if (ix < 0 || ix >= k->w) continue;
+            const size_t at = ((size_t)iy * (size_t)k->w + (size_t)ix) * (size_t)k->c + first;
+            const uint8_t tap = (uint8_t)(ky * k->kernel + kx);
+#pragma omp simd
+            for (int i = 0; i < lanes; i++) {
+                const float v = element_load(x, at + (size_t)i, type);
+                const bool wins = !found || (!(v <= best[i]) && best[i] == best[i]); /* larger, or the first NaN */
+                best[i] = wins ? v : best[i];
+                taps[i] = wins ? tap : taps[i];
+            }
+            found = true;
+        }
+    }
+}
+
 /* One output row: y and argmax (OW,C) from one image x (H,W,C). */
-SIMD_CLONES static void maxpool_row(const float *x, const window *k, int oy, float *restrict y, uint8_t *restrict argmax) {
-    const size_t c = (size_t)k->c;
-    for (int ox = 0; ox < k->ow; ox++, y += c, argmax += c) {
-        bool first = true;
-        for (int ky = 0; ky < k->kernel; ky++) {
-            const int iy = oy * k->stride - k->padding + ky;
-            if (iy < 0 || iy >= k->h) continue;
-            for (int kx = 0; kx < k->kernel; kx++) {
-                const int ix = ox * k->stride - k->padding + kx;
-                if (ix < 0 || ix >= k->w) continue;
-                const float *restrict v = x + ((size_t)iy * (size_t)k->w + (size_t)ix) * c;
-                const uint8_t tap = (uint8_t)(ky * k->kernel + kx);
-                if (first) {
-                    memcpy(y, v, c * sizeof *y);
-                    memset(argmax, tap, c);
-                    first = false;
-                    continue;
-                }
-                for (size_t i = 0; i < c; i++) {
-                    const bool wins = !(v[i] <= y[i]) && y[i] == y[i]; /* larger, or the first NaN */
-                    y[i] = wins ? v[i] : y[i];
-                    argmax[i] = wins ? tap : argmax[i];
-                }
+static ALWAYS_INLINE void max_row(const void *x, const window *k, int oy, void *y, uint8_t *argmax, dtype type) {
+    float best[LANES];
+    uint8_t taps[LANES];
+    for (int ox = 0; ox < k->ow; ox++) {
+        for (int first = 0; first < k->c; first += LANES) {
+            const int lanes = k->c - first < LANES ? k->c - first : LANES;
+            const size_t to = (size_t)ox * (size_t)k->c + (size_t)first;
+            memset(best, 0, sizeof best);
+            memset(taps, 0, sizeof taps);
+            max_lanes(x, k, oy, ox, (size_t)first, lanes, best, taps, type);
+            for (int i = 0; i < lanes; i++) element_store(y, to + (size_t)i, best[i], type);
+            memcpy(argmax + to, taps, (size_t)lanes);
+        }
+    }
+}
+
+/* Lanes of one input pixel: the gradients of the windows that it won, in row-major order. */
+static ALWAYS_INLINE void gather_lanes(const void *dy, const uint8_t *argmax, const window *k, int iy, int ix, size_t first, int lanes,
+                                       float *sum, dtype type) {
+    for (int ky = k->kernel - 1; ky >= 0; ky--) { /* downwards, so that windows come in row-major order */
+        const int top = iy + k->padding - ky;
+        if (top < 0 || top % k->stride != 0 || top / k->stride >= k->oh) continue;
+        for (int kx = k->kernel - 1; kx >= 0; kx--) {
+            const int left = ix + k->padding - kx;
+            if (left < 0 || left % k->stride != 0 || left / k->stride >= k->ow) continue;
+            const size_t at = ((size_t)(top / k->stride) * (size_t)k->ow + (size_t)(left / k->stride)) * (size_t)k->c + first;
+            const uint8_t tap = (uint8_t)(ky * k->kernel + kx);
+#pragma omp simd
+            for (int i = 0; i < lanes; i++) {
+                const float g = element_load(dy, at + (size_t)i, type);
+                sum[i] += argmax[at + (size_t)i] == tap ? g : 0.0f;
             }
         }
     }
 }
 
 /* One input row: dx (W,C) from one image's dy and argmax (OH,OW,C). */
-SIMD_CLONES static void maxpool_backward_row(const float *dy, const uint8_t *argmax, const window *k, int iy, float *restrict dx) {
-    const size_t c = (size_t)k->c;
-    for (int ix = 0; ix < k->w; ix++, dx += c) {
-        memset(dx, 0, c * sizeof *dx);
-        for (int ky = k->kernel - 1; ky >= 0; ky--) { /* downwards, so that windows come in row-major order */
-            const int top = iy + k->padding - ky;
-            if (top < 0 || top % k->stride != 0 || top / k->stride >= k->oh) continue;
-            for (int kx = k->kernel - 1; kx >= 0; kx--) {
-                const int left = ix + k->padding - kx;
-                if (left < 0 || left % k->stride != 0 || left / k->stride >= k->ow) continue;
-                const size_t at = ((size_t)(top / k->stride) * (size_t)k->ow + (size_t)(left / k->stride)) * c;
-                const uint8_t tap = (uint8_t)(ky * k->kernel + kx);
-                const float *restrict g = dy + at;
-                const uint8_t *restrict winner = argmax + at;
-                for (size_t i = 0; i < c; i++) dx[i] += winner[i] == tap ? g[i] : 0.0f;
-            }
+static ALWAYS_INLINE void gather_row(const void *dy, const uint8_t *argmax, const window *k, int iy, void *dx, dtype type) {
+    float sum[LANES];
+    for (int ix = 0; ix < k->w; ix++) {
+        for (int first = 0; first < k->c; first += LANES) {
+            const int lanes = k->c - first < LANES ? k->c - first : LANES;
+            memset(sum, 0, sizeof sum);
+            gather_lanes(dy, argmax, k, iy, ix, (size_t)first, lanes, sum, type);
+            for (int i = 0; i < lanes; i++) element_store(dx, (size_t)ix * (size_t)k->c + (size_t)(first + i), sum[i], type);
         }
     }
 }
+
+#define ROWS(suffix, type)                                                                                                                 \
+    SIMD_CLONES static void max_row_##suffix(const void *x, const window *k, int oy, void *y, uint8_t *argmax) {                           \
+        max_row(x, k, oy, y, argmax, type);                                                                                                \
+    }                                                                                                                                      \
+    SIMD_CLONES static void gather_row_##suffix(const void *dy, const uint8_t *argmax, const window *k, int iy, void *dx) {                \
+        gather_row(dy, argmax, k, iy, dx, type);                                                                                           \
+    }
+ROWS(f32, F32)
+ROWS(bf16, BF16)
 
 void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax) {
     const window k = {x->h, x->w, x->c, y->h, y->w, kernel, stride, padding};
@@ -72,7 +109,8 @@ void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, i
     const int rows = y->n * y->h;
 #pragma omp parallel for num_threads(be->threads) if (tensor_count(x) >= CPU_PARALLEL_MIN) schedule(static)
     for (int r = 0; r < rows; r++) {
-        maxpool_row(x->data + (size_t)(r / k.oh) * in, &k, r % k.oh, y->data + (size_t)r * row, argmax + (size_t)r * row);
+        (x->type == BF16 ? max_row_bf16 : max_row_f32)(element_at(x->data, (size_t)(r / k.oh) * in, x->type), &k, r % k.oh,
+                                                       element_to(y->data, (size_t)r * row, x->type), argmax + (size_t)r * row);
     }
 }
 
@@ -83,29 +121,40 @@ void cpu_maxpool_backward(backend *be, const tensor *dy, const uint8_t *argmax, 
 #pragma omp parallel for num_threads(be->threads) if (tensor_count(dx) >= CPU_PARALLEL_MIN) schedule(static)
     for (int r = 0; r < rows; r++) {
         const size_t image = (size_t)(r / k.h) * out;
-        maxpool_backward_row(dy->data + image, argmax + image, &k, r % k.h, dx->data + (size_t)r * row);
+        (dy->type == BF16 ? gather_row_bf16 : gather_row_f32)(element_at(dy->data, image, dy->type), argmax + image, &k, r % k.h,
+                                                              element_to(dx->data, (size_t)r * row, dy->type));
     }
 }
 
 /* ---- global average pooling: work is shared out by image and by group of LANES channels ---- */
 
-enum { LANES = 64 };
-
-/* y = mean over p places of `lanes` channels; x's places lie `stride` floats apart. */
-SIMD_CLONES static void mean_lanes(const float *x, size_t p, size_t stride, int lanes, float *y) {
+/* y = mean over p places of `lanes` channels; x's places lie `stride` elements apart. */
+static ALWAYS_INLINE void mean_lanes(const void *x, size_t p, size_t stride, int lanes, void *y, dtype type) {
     double sum[LANES] = {0.0};
-    for (size_t i = 0; i < p; i++, x += stride) {
-        for (int c = 0; c < lanes; c++) sum[c] += (double)x[c];
+    for (size_t i = 0; i < p; i++) {
+        for (int c = 0; c < lanes; c++) sum[c] += (double)element_load(x, i * stride + (size_t)c, type);
     }
-    for (int c = 0; c < lanes; c++) y[c] = (float)(sum[c] / (double)p);
+    for (int c = 0; c < lanes; c++) element_store(y, (size_t)c, (float)(sum[c] / (double)p), type);
 }
 
 /* dx = dy / p at each of p places. */
-SIMD_CLONES static void spread_lanes(const float *dy, size_t p, size_t stride, int lanes, float *dx) {
+static ALWAYS_INLINE void spread_lanes(const void *dy, size_t p, size_t stride, int lanes, void *dx, dtype type) {
     float share[LANES];
-    for (int c = 0; c < lanes; c++) share[c] = (float)((double)dy[c] / (double)p);
-    for (size_t i = 0; i < p; i++) memcpy(dx + i * stride, share, (size_t)lanes * sizeof *dx);
+    for (int c = 0; c < lanes; c++) share[c] = (float)((double)element_load(dy, (size_t)c, type) / (double)p);
+    for (size_t i = 0; i < p; i++) {
+        for (int c = 0; c < lanes; c++) element_store(dx, i * stride + (size_t)c, share[c], type);
+    }
 }
+
+#define GLOBAL(suffix, type)                                                                                                               \
+    SIMD_CLONES static void mean_##suffix(const void *x, size_t p, size_t stride, int lanes, void *y) {                                    \
+        mean_lanes(x, p, stride, lanes, y, type);                                                                                          \
+    }                                                                                                                                      \
+    SIMD_CLONES static void spread_##suffix(const void *dy, size_t p, size_t stride, int lanes, void *dx) {                                \
+        spread_lanes(dy, p, stride, lanes, dx, type);                                                                                      \
+    }
+GLOBAL(f32, F32)
+GLOBAL(bf16, BF16)
 
 void cpu_global_pool_forward(backend *be, const tensor *x, tensor *y) {
     const size_t p = (size_t)x->h * (size_t)x->w, c = (size_t)x->c;
@@ -114,7 +163,8 @@ void cpu_global_pool_forward(backend *be, const tensor *x, tensor *y) {
     for (int k = 0; k < parts; k++) {
         const int first = k % groups * LANES, lanes = x->c - first < LANES ? x->c - first : LANES;
         const size_t n = (size_t)(k / groups);
-        mean_lanes(x->data + n * p * c + (size_t)first, p, c, lanes, y->data + n * c + (size_t)first);
+        (x->type == BF16 ? mean_bf16 : mean_f32)(element_at(x->data, n * p * c + (size_t)first, x->type), p, c, lanes,
+                                                 element_to(y->data, n * c + (size_t)first, x->type));
     }
 }
 
@@ -125,6 +175,7 @@ void cpu_global_pool_backward(backend *be, const tensor *dy, tensor *dx) {
     for (int k = 0; k < parts; k++) {
         const int first = k % groups * LANES, lanes = dx->c - first < LANES ? dx->c - first : LANES;
         const size_t n = (size_t)(k / groups);
-        spread_lanes(dy->data + n * c + (size_t)first, p, c, lanes, dx->data + n * p * c + (size_t)first);
+        (dy->type == BF16 ? spread_bf16 : spread_f32)(element_at(dy->data, n * c + (size_t)first, dy->type), p, c, lanes,
+                                                      element_to(dx->data, n * p * c + (size_t)first, dy->type));
     }
 }

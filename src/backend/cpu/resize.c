@@ -39,8 +39,8 @@ void cpu_resize_forward(backend *be, const tensor *x, tensor *y) {
 #pragma omp parallel for num_threads(be->threads) if (tensor_count(y) >= CPU_PARALLEL_MIN) schedule(static)
     for (int r = 0; r < rows; r++) {
         const bilinear_tap t = bilinear_at(r % y->h, x->h, y->h);
-        const float *const image = x->data + (size_t)(r / y->h) * (size_t)x->h * in_row;
-        resize_row(image + (size_t)t.i0 * in_row, image + (size_t)t.i1 * in_row, t.f, x->w, y->w, y->c, y->data + (size_t)r * out_row);
+        const float *const image = (const float *)x->data + (size_t)(r / y->h) * (size_t)x->h * in_row;
+        resize_row(image + (size_t)t.i0 * in_row, image + (size_t)t.i1 * in_row, t.f, x->w, y->w, y->c, (float *)y->data + (size_t)r * out_row);
     }
 }
 
@@ -50,8 +50,8 @@ void cpu_resize_backward(backend *be, const tensor *dy, tensor *dx) {
 #pragma omp parallel for num_threads(be->threads) if (tensor_count(dy) >= CPU_PARALLEL_MIN) schedule(static)
     for (int r = 0; r < rows; r++) {
         const int iy = r % dx->h;
-        const float *const image = dy->data + (size_t)(r / dx->h) * (size_t)dy->h * out_row;
-        float *const row = dx->data + (size_t)r * in_row;
+        const float *const image = (const float *)dy->data + (size_t)(r / dx->h) * (size_t)dy->h * out_row;
+        float *const row = (float *)dx->data + (size_t)r * in_row;
         memset(row, 0, in_row * sizeof *row);
         for (int oy = 0; oy < dy->h; oy++) {
             const bilinear_tap t = bilinear_at(oy, dx->h, dy->h);
