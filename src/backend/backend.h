@@ -117,6 +117,8 @@ typedef struct backend_ops {
     void *(*alloc)(backend *be, size_t bytes);
     void (*release)(backend *be, void *p);
     void (*upload)(backend *be, void *to, const void *from_host, size_t bytes);
+    /* Floats of the host to elements of this type. */
+    void (*upload_floats)(backend *be, void *to, dtype type, const float *from_host, size_t elements);
     void (*download)(backend *be, void *to_host, const void *from, size_t bytes);
     void (*zero)(backend *be, void *p, size_t bytes);
 
@@ -128,6 +130,12 @@ typedef struct backend_ops {
     void (*conv_backward_data)(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
     void (*conv_backward_weights)(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
 
+    /*
+     * A pass's kernel alone, 0 forward, 1 backward data, 2 backward weights, on the weights that the same convolution's last call left in
+     * workspace; w and dw are not touched. For measuring what the rest costs.
+     */
+    void (*conv_kernel)(backend *be, conv *cv, int pass, void *x, void *y, void *workspace);
+
     /* Max pooling; argmax (N,OH,OW,C) keeps the winner's place in its window (kernel <= 15). Padding never wins. */
     void (*maxpool_forward)(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
     void (*maxpool_backward)(backend *be, const tensor *dy, const uint8_t *argmax, int kernel, int stride, int padding, tensor *dx);
@@ -138,8 +146,6 @@ typedef struct backend_ops {
     void (*add)(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
     /* y += x. */
     void (*accumulate)(backend *be, const void *x, void *y, size_t elements, dtype type);
-    /* y = x in another type. */
-    void (*convert)(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
     void (*relu_forward)(backend *be, const void *x, void *y, size_t elements, dtype type);
     /* dx = dy where y > 0, else 0. dx may be dy. */
     void (*relu_backward)(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
@@ -195,6 +201,7 @@ struct backend {
     int threads;
     void *stream; /* the device's stream, NULL on the CPU */
     void *state;  /* the implementation's own */
+    struct op_timer *timer; /* timed.h; NULL where nobody measures */
 };
 
 /* The CPU backend with this many OpenMP threads (0: as many as this process may run on). */

@@ -52,6 +52,13 @@ entrain_status net_backward(net *t, double valid);
  */
 const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image);
 
+/*
+ * Run every convolution of a step once more, in the order of a training step, and time its kernels alone, without what is done to the
+ * weights around them: seconds of all forward, backward data and backward weights passes. Returns their floating point operations. After a
+ * step, for measuring: activations and gradients are garbage then.
+ */
+double net_time_kernels(net *t, double seconds[3]);
+
 net_memory net_get_memory(const net *t);
 /* A table of the layers (name, output shape, parameters). */
 void net_print_layers(const net *t);

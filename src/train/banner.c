@@ -42,6 +42,11 @@ static void print_norm(const norm_spec *s) {
 }
 
 static void print_data(const trainer *t) {
+    if (t->train == NULL) {
+        row("data", "random images of %d classes", t->classes);
+        row("batch", "%d images of %dx%d in all, %d on rank 0", t->c->train.global_batch, t->height, t->width, (int)(t->end - t->begin));
+        return;
+    }
     const shard_info *info = shard_get_info(t->train);
     const long long train = (long long)shard_count(t->train);
     row("data", "%s: %lld training images, %lld for validation, %d classes", info->dataset, train,
