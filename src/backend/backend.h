@@ -142,7 +142,7 @@ typedef struct backend_ops {
     /* Mean over H and W: x (N,H,W,C) -> y (N,1,1,C). */
     void (*global_pool_forward)(backend *be, const tensor *x, tensor *y);
     void (*global_pool_backward)(backend *be, const tensor *dy, tensor *dx);
-    /* y = sum of count inputs (1..8) of y's shape. */
+    /* y = sum of count inputs (1..8) of y's shape, in their order; in BF16 rounded after each. */
     void (*add)(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
     /* y += x. */
     void (*accumulate)(backend *be, const void *x, void *y, size_t elements, dtype type);

@@ -51,10 +51,7 @@ static size_t block_size(size_t elements, size_t start) {
     return elements - start < BLOCK ? elements - start : BLOCK;
 }
 
-/*
- * y = the sum of the inputs, in float32 where there are more than two: an intermediate sum that was rounded to bfloat16 would depend on how
- * the inputs are paired. bfloat16 sums of more inputs are not needed by any network.
- */
+/* In the inputs' order; a sum of more than two in bfloat16 is rounded after each. */
 void cpu_add(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type) {
     const size_t blocks = block_count(elements);
 #pragma omp parallel for num_threads(be->threads) if (elements >= CPU_PARALLEL_MIN) schedule(static)
