@@ -113,6 +113,9 @@ typedef struct backend_ops {
     /* The first failure of the device, or ENTRAIN_OK. */
     entrain_status (*status)(backend *be, entrain_error *err);
 
+    /* Whether the device computes with activations of this type by itself; what it would emulate is possible, but slower than F32. */
+    bool (*supports)(backend *be, dtype type);
+
     /* Memory of the device; zeroed; NULL when there is not enough. */
     void *(*alloc)(backend *be, size_t bytes);
     void (*release)(backend *be, void *p);

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "norm/norm.h"
 
-/* be->state is conv.c's engine and stream: nothing else on the CPU has a state. */
+/* be->state is dnnl.c's engine and stream: nothing else on the CPU has a state. */
 static void cpu_close(backend *be) {
     cpu_dnnl_close(be->state);
     free(be);
@@ -19,6 +19,11 @@ static void cpu_close(backend *be) {
 
 static entrain_status cpu_status(backend *be, entrain_error *err) {
     return cpu_dnnl_status(be->state, err);
+}
+
+static bool cpu_supports(backend *be, dtype type) {
+    (void)be;
+    return type == F32 || cpu_dnnl_has_bf16();
 }
 
 static void *cpu_alloc(backend *be, size_t bytes) {
@@ -66,6 +71,7 @@ static const backend_ops cpu_ops = {
     .name = "cpu",
     .close = cpu_close,
     .status = cpu_status,
+    .supports = cpu_supports,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_copy,

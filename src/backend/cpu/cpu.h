@@ -8,12 +8,15 @@
 /* Loops over fewer elements than this run on one thread: waking the others would take longer. */
 enum { CPU_PARALLEL_MIN = 16384 };
 
-/* conv.c: the only file that calls oneDNN */
+/* dnnl.c: the only file that calls oneDNN */
 typedef struct cpu_dnnl cpu_dnnl; /* engine and stream */
 entrain_status cpu_dnnl_open(cpu_dnnl **out, entrain_error *err);
 void cpu_dnnl_close(cpu_dnnl *d);
 /* The first call that failed while running, or ENTRAIN_OK. */
 entrain_status cpu_dnnl_status(const cpu_dnnl *d, entrain_error *err);
+/* Whether this processor multiplies bfloat16 by itself (avx512_bf16 or AMX). */
+bool cpu_dnnl_has_bf16(void);
+/* conv.c */
 entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err);
 void cpu_conv_destroy(backend *be, conv *cv);
 size_t cpu_conv_workspace(const conv *cv);
