@@ -26,7 +26,8 @@ typedef struct net net;
 typedef struct net_memory {
     size_t arena;    /* activations and gradients, sharing memory */
     size_t unshared; /* what they would take without sharing */
-    size_t by_kind[PLAN_KINDS];
+    size_t by_kind[PLAN_KINDS]; /* of these */
+    size_t at_peak[PLAN_KINDS]; /* at the step that needs most; the arena is their sum and gaps between them */
     size_t norm_state; /* moments and coefficients */
     size_t workspace;  /* convolutions and loss */
 } net_memory;

@@ -36,11 +36,11 @@ struct evaluator {
     buffer raw;                         /* host: logits of the last pass */
 };
 
-entrain_status evaluator_open(const graph *g, backend *be, const config *c, int classes, evaluator **out, entrain_error *err) {
+entrain_status evaluator_open(const graph *g, backend *be, const config *c, dtype type, int classes, evaluator **out, entrain_error *err) {
     *out = NULL;
     evaluator *e = calloc(1, sizeof *e);
     if (e == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the evaluation");
-    *e = (evaluator){.g = g, .be = be, .c = c, .classes = classes};
+    *e = (evaluator){.g = g, .be = be, .c = c, .classes = classes, .type = type};
     memcpy(e->plain.mean, c->data.mean, sizeof e->plain.mean);
     memcpy(e->plain.std, c->data.std, sizeof e->plain.std);
     const entrain_status status = comm_open_self(&e->self, err);

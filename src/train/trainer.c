@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "train/checkpoint.h"
 #include "train/dataset.h"
+#include "train/precision.h"
 
 static entrain_status need_folder(const char *key, const char *value, entrain_error *err) {
     return value[0] != '\0' ? ENTRAIN_OK
@@ -152,12 +153,13 @@ static entrain_status open_network(trainer *t, entrain_error *err) {
                            .aux_weight = t->c->model.aux_weight,
                            .class_weights = t->class_weights};
     status = net_create(&t->graph, be, t->job->c, &o, &t->net, err);
-    if (status == ENTRAIN_OK && t->val != NULL) status = evaluator_open(&t->graph, be, t->c, t->classes, &t->evaluator, err);
+    if (status == ENTRAIN_OK && t->val != NULL) status = evaluator_open(&t->graph, be, t->c, t->type, t->classes, &t->evaluator, err);
     return status;
 }
 
 entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, int random_classes, entrain_error *err) {
     *t = (trainer){.job = job, .c = c, .best_miou = -1.0, .started = log_seconds()};
+    t->type = precision_choose(c, job->be, job->c);
     entrain_status status = share_batch(t, err);
     if (status == ENTRAIN_OK) status = open_data(t, random_classes, err);
     if (status == ENTRAIN_OK) status = open_network(t, err);

@@ -98,13 +98,6 @@ void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void 
 }
 
 void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace) {
-    cpu_dnnl *const dnnl = be->state;
-    conv_pass *const p = &cv->pass[pass];
     omp_set_num_threads(be->threads);
-    dnnl_status_t e = aim(p, X, x);
-    if (e == dnnl_success) e = aim(p, Y, y);
-    if (e == dnnl_success) e = aim(p, W, workspace);
-    if (e == dnnl_success) e = aim(p, B, workspace);
-    if (e == dnnl_success) e = aim(p, SCRATCH, (unsigned char *)workspace + p->weight_bytes);
-    if (e == dnnl_success) (void)execute(p->primitive, dnnl->stream, p->arg_count, p->args);
+    (void)dnnl_pass_kernel(be->state, cv->pass[pass], x, y, workspace);
 }
