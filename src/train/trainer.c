@@ -132,6 +132,8 @@ static entrain_status open_network(trainer *t, entrain_error *err) {
     const shard_info *info = shard_get_info(t->train);
     backend *be = t->job->be;
     entrain_status status = model_build(t->c, info->classes, &t->params, &t->graph, err);
+    status = job_agree(t->job, status, err); /* what follows is collective */
+    if (status == ENTRAIN_OK) params_share_gradients(&t->params, be, t->job->c);
     if (status == ENTRAIN_OK) status = params_allocate(&t->params, be, true, err);
     if (status == ENTRAIN_OK) status = initial_weights(t, err);
     if (status == ENTRAIN_OK) status = allocate_batch(t, err);
