@@ -162,8 +162,8 @@ typedef struct backend_ops {
     void (*resize_backward)(backend *be, const tensor *dy, tensor *dx);
     /*
      * Softmax cross-entropy of the logits, resized bilinearly to the labels' size on the fly (the large map is never stored):
-     * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL it
-     * receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
+     * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL
+     * it receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
      */
     size_t (*upsample_loss_workspace)(backend *be, const tensor *logits, int label_h, int label_w);
     void (*upsample_loss)(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
@@ -202,8 +202,9 @@ typedef struct backend_ops {
 struct backend {
     const backend_ops *ops;
     int threads;
-    void *stream; /* the device's stream, NULL on the CPU */
-    void *state;  /* the implementation's own */
+    bool host_memory;       /* the device's memory is the host's: any of the host's will do for it */
+    void *stream;           /* the device's stream, NULL on the CPU */
+    void *state;            /* the implementation's own */
     struct op_timer *timer; /* timed.h; NULL where nobody measures */
 };
 

@@ -124,10 +124,12 @@ entrain_status net_backward(net *t, double valid) {
             t->be->ops->scale(t->be, at(t, t->nodes[heads[i]].grad), valid > 0.0 ? weights[i] / valid : 0.0, net_count(t, heads[i]),
                               t->o.type);
     entrain_status status = ENTRAIN_OK;
+    buckets_restart(&t->buckets);
     for (int i = t->forward_count; i < t->step_count && status == ENTRAIN_OK; i++) {
         const net_step *s = &t->steps[i];
         if (s->kind == STEP_RECOMPUTE) recompute_step(t, s);
         if (s->kind == STEP_BACKWARD) status = backward_step(t, s, t->first_position);
+        if (status == ENTRAIN_OK && t->buckets.count > 0) status = buckets_after(&t->buckets, t->c, t->g->params, i);
     }
     return status;
 }

@@ -61,12 +61,12 @@ static entrain_status communication(const trainer *t, entrain_error *err) {
     return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
 }
 
-/* Sum the gradients over ranks, find their norm, clip, update. first: the batch's first position. */
+/* Wait for the gradients' sums over ranks, find their norm, clip, update. first: the batch's first position. */
 static entrain_status update(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
     backend *be = t->job->be;
     const config *c = t->c;
     params *p = &t->params;
-    if (comm_allreduce(t->job->c, p->grad, p->learned_floats, COMM_F32, be->stream) != ENTRAIN_OK) return communication(t, err);
+    if (comm_allreduce_wait(t->job->c, be->stream) != ENTRAIN_OK) return communication(t, err);
     out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
     if (!isfinite(out->grad_norm)) {
         char what[128];

@@ -139,6 +139,8 @@ static entrain_status make_segments(trainer *t, entrain_error *err) {
 static entrain_status open_network(trainer *t, entrain_error *err) {
     backend *be = t->job->be;
     entrain_status status = model_build(t->c, t->classes, &t->params, &t->graph, err);
+    status = job_agree(t->job, status, err); /* what follows is collective */
+    if (status == ENTRAIN_OK) params_share_gradients(&t->params, be, t->job->c);
     if (status == ENTRAIN_OK) status = params_allocate(&t->params, be, true, err);
     if (status == ENTRAIN_OK) status = initial_weights(t, err);
     if (status == ENTRAIN_OK) status = allocate_batch(t, err);
@@ -162,6 +164,7 @@ entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, int r
     t->type = precision_choose(c, job->be, job->c);
     entrain_status status = share_batch(t, err);
     if (status == ENTRAIN_OK) status = open_data(t, random_classes, err);
+    status = job_agree(job, status, err); /* what follows is collective on the way */
     if (status == ENTRAIN_OK) status = open_network(t, err);
     return job_agree(job, status, err);
 }

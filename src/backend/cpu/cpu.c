@@ -128,6 +128,7 @@ entrain_status backend_open_cpu(int threads, backend **out, entrain_error *err) 
     backend *be = calloc(1, sizeof *be);
     if (be == NULL) return error_set(err, ENTRAIN_DEVICE, "CPU backend: out of memory");
     be->ops = &cpu_ops;
+    be->host_memory = true;
     be->threads = threads > 0 ? threads : allowed_cpus();
     omp_set_num_threads(be->threads); /* oneDNN asks OpenMP for its number of threads */
     cpu_dnnl *dnnl = NULL;
