@@ -4,44 +4,42 @@
 
 #include "base/error.h"
 
-/* Earlier finished first; of those finished by one step, the later part of the arena first. */
-static int compare(const void *one, const void *other) {
-    const bucket *a = one, *b = other;
-    if (a->step != b->step) return a->step < b->step ? -1 : 1;
-    return a->begin > b->begin ? -1 : a->begin < b->begin;
+/* The lowest place in the arenas that a node's parameters take; SIZE_MAX for a node without any. */
+static size_t lowest_offset(const graph *g, const node *q) {
+    const param *list = g->params->list;
+    size_t lowest = SIZE_MAX;
+    if (q->weight >= 0 && list[q->weight].offset < lowest) lowest = list[q->weight].offset;
+    if (q->bias >= 0 && list[q->bias].offset < lowest) lowest = list[q->bias].offset;
+    for (int i = 0; i < q->tensor_count; i++)
+        if (list[q->tensors[i]].learned && list[q->tensors[i]].offset < lowest) lowest = list[q->tensors[i]].offset;
+    return lowest;
 }
 
-entrain_status buckets_make(const params *p, const int *final, size_t part_bytes, buckets *out, entrain_error *err) {
-    *out = (buckets){.list = calloc((size_t)p->count + 1, sizeof(bucket))};
+entrain_status buckets_make(const graph *g, size_t part_bytes, buckets *out, entrain_error *err) {
+    *out = (buckets){.list = calloc((size_t)g->count + 1, sizeof(bucket))};
     if (out->list == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the gradients' buckets");
-    bucket now = {p->learned_floats, p->learned_floats, 0};
-    /* Backward goes through the arena from its end, so a bucket's tensors are finished shortly after each other. */
-    for (int i = p->count - 1; i >= 0; i--) {
-        if (!p->list[i].learned) continue;
-        now.begin = p->list[i].offset;
-        if (final[i] > now.step) now.step = final[i];
-        if (now.begin > 0 && (now.end - now.begin) * sizeof(float) < part_bytes) continue;
-        out->list[out->count++] = now;
-        now = (bucket){now.begin, now.begin, 0};
+    size_t end = g->params->learned_floats;
+    for (int i = g->count - 1; i >= 0; i--) {
+        const size_t begin = lowest_offset(g, &g->nodes[i]);
+        if (begin >= end) continue; /* no parameters */
+        if (begin > 0 && (end - begin) * sizeof(float) < part_bytes) continue;
+        out->list[out->count++] = (bucket){begin, end, i};
+        if (end - begin > out->longest) out->longest = end - begin;
+        end = begin;
     }
-    qsort(out->list, (size_t)out->count, sizeof(bucket), compare);
     return ENTRAIN_OK;
 }
 
 void buckets_free(buckets *b) {
     free(b->list);
-    *b = (buckets){NULL, 0, 0};
+    *b = (buckets){NULL, 0, 0, 0};
 }
 
 void buckets_restart(buckets *b) {
     b->next = 0;
 }
 
-entrain_status buckets_after(buckets *b, comm *c, const params *p, int step) {
-    entrain_status status = ENTRAIN_OK;
-    for (; b->next < b->count && b->list[b->next].step <= step && status == ENTRAIN_OK; b->next++) {
-        const bucket *now = &b->list[b->next];
-        status = comm_allreduce_start(c, p->grad + now->begin, now->end - now->begin, COMM_F32, p->be->stream);
-    }
-    return status == ENTRAIN_OK ? comm_progress(c) : status;
+const bucket *buckets_next(buckets *b, int id) {
+    if (b->next == b->count || b->list[b->next].node < id) return NULL;
+    return &b->list[b->next++];
 }

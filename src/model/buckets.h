@@ -1,32 +1,32 @@
 /*
- * Buckets: the gradients' arena cut into parts that are summed over ranks one by one, each as soon as backward has finished with it, so
- * that the sums go on behind the rest of the pass.
+ * Buckets: the parameters' arenas cut into parts that are dealt with one by one, each as soon as backward has finished with its gradients:
+ * summed over ranks behind the rest of the pass, or used for the update at once.
  */
 #ifndef MODEL_BUCKETS_H
 #define MODEL_BUCKETS_H
 
-#include "comm/comm.h"
-#include "model/net.h"
+#include "model/graph.h"
 
 typedef struct bucket {
-    size_t begin, end; /* floats of the arena */
-    int step;          /* of the net's schedule, after which its gradients are final */
+    size_t begin, end; /* floats of the arenas */
+    int node;          /* of the graph, after whose backward pass its gradients are final */
 } bucket;
 
 typedef struct buckets {
     bucket *list; /* in the order in which they are finished; the same on every rank */
     int count, next;
+    size_t longest; /* floats */
 } buckets;
 
 /*
- * Cut the arena at tensors' borders into parts of about part_bytes. final: for each parameter, the last step that writes its gradient.
- * ENTRAIN_DEVICE when out of memory.
+ * Cut the arenas at nodes' borders into parts of about part_bytes. Backward goes through the nodes, and so through the arenas, from their
+ * end. ENTRAIN_DEVICE when out of memory.
  */
-entrain_status buckets_make(const params *p, const int *final, size_t part_bytes, buckets *out, entrain_error *err);
+entrain_status buckets_make(const graph *g, size_t part_bytes, buckets *out, entrain_error *err);
 void buckets_free(buckets *b);
 /* Backward begins. */
 void buckets_restart(buckets *b);
-/* A step is done: start the sums of the buckets that it finished, and let those under way get on. Every rank calls it for every step. */
-entrain_status buckets_after(buckets *b, comm *c, const params *p, int step);
+/* The next bucket that is final once backward has done the node of this number; NULL when there is none (yet). */
+const bucket *buckets_next(buckets *b, int id);
 
 #endif

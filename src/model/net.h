@@ -18,7 +18,9 @@ typedef struct net_options {
     uint64_t seed; /* dropout */
     double aux_weight;
     const float *class_weights; /* (classes) device memory, or NULL; must outlive the net */
-    size_t bucket_bytes;        /* gradients are summed over ranks in parts of about this size; 0 for the usual size */
+    /* Called after each node's backward pass, in backward's order: the gradients of its parameters are final. NULL: nobody. */
+    entrain_status (*finished)(void *context, int node);
+    void *finished_context;
 } net_options;
 
 typedef struct net net;
@@ -45,16 +47,16 @@ tensor net_logits(const net *t);
  * gradients, undivided. */
 void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]);
 /*
- * Backward pass: gradients of (loss + aux_weight * aux loss) / valid into params->grad, summed over this rank's images. The sums over ranks
- * are started on the way; comm_allreduce_wait completes them. Collective with more than one rank.
+ * Backward pass: gradients of (loss + aux_weight * aux loss) / valid, summed over this rank's images, where params_grad says. Collective
+ * like forward.
  */
 entrain_status net_backward(net *t, double valid);
 
 /*
- * Repeat the forward pass, looking after each node: the name of the first node whose output is not finite, NULL if there is none.
- * Collective like forward; *image is the place of the image in the batch.
+ * Repeat the forward pass, looking after each of the first `nodes` nodes: the name of the first whose output is not finite, NULL if there
+ * is none. Collective like forward; *image is the place of the image in the batch.
  */
-const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image);
+const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int nodes, int *image);
 
 /*
  * Run every convolution of a step once more, in the order of a training step, and time its kernels alone, without what is done to the

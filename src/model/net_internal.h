@@ -2,7 +2,6 @@
 #ifndef MODEL_NET_INTERNAL_H
 #define MODEL_NET_INTERNAL_H
 
-#include "model/buckets.h"
 #include "model/net.h"
 
 /*
@@ -48,7 +47,6 @@ struct net {
     char *arena, *norm_memory, *workspace;
     size_t norm_bytes, workspace_bytes;
     int loss_step;
-    buckets buckets;    /* of the gradients; none where they stay on this rank */
     const void *images; /* of the pass under way, of the net's type */
     uint64_t first_position;
 };

@@ -124,23 +124,23 @@ entrain_status net_backward(net *t, double valid) {
             t->be->ops->scale(t->be, at(t, t->nodes[heads[i]].grad), valid > 0.0 ? weights[i] / valid : 0.0, net_count(t, heads[i]),
                               t->o.type);
     entrain_status status = ENTRAIN_OK;
-    buckets_restart(&t->buckets);
     for (int i = t->forward_count; i < t->step_count && status == ENTRAIN_OK; i++) {
         const net_step *s = &t->steps[i];
         if (s->kind == STEP_RECOMPUTE) recompute_step(t, s);
-        if (s->kind == STEP_BACKWARD) status = backward_step(t, s, t->first_position);
-        if (status == ENTRAIN_OK && t->buckets.count > 0) status = buckets_after(&t->buckets, t->c, t->g->params, i);
+        if (s->kind != STEP_BACKWARD) continue;
+        status = backward_step(t, s, t->first_position);
+        if (status == ENTRAIN_OK && t->o.finished != NULL) status = t->o.finished(t->o.finished_context, s->node);
     }
     return status;
 }
 
-const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image) {
+const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int nodes, int *image) {
     const char *found = NULL;
     t->images = images;
     for (int i = 0; i < t->forward_count; i++) {
         const int id = t->steps[i].node;
         if (forward_step(t, &t->steps[i], first_position) != ENTRAIN_OK) return found;
-        if (found != NULL) continue; /* go on all the same: other ranks are in the same collectives */
+        if (found != NULL || id >= nodes) continue; /* go on all the same: other ranks are in the same collectives */
         const int64_t where = t->be->ops->find_nonfinite(t->be, at(t, t->nodes[id].out), net_count(t, id), t->nodes[id].type);
         if (where < 0) continue;
         found = t->g->nodes[id].name;

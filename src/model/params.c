@@ -20,9 +20,16 @@ int params_add(params *p, const param *description) {
     q->count = 1;
     for (int i = 0; i < q->rank; i++) q->count *= (size_t)q->dims[i];
     size_t *total = q->learned ? &p->learned_floats : &p->stat_floats;
-    q->offset = *total;
+    q->offset = q->grad_offset = *total;
     *total += (q->count + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     return p->count++;
+}
+
+void params_fold_gradients(params *p, size_t begin, size_t end) {
+    for (int i = 0; i < p->count; i++) {
+        param *q = &p->list[i];
+        if (q->learned && q->offset >= begin && q->offset < end) q->grad_offset = q->offset - begin;
+    }
 }
 
 void params_share_gradients(params *p, const backend *be, comm *c) {
@@ -32,16 +39,18 @@ void params_share_gradients(params *p, const backend *be, comm *c) {
 
 entrain_status params_allocate(params *p, backend *be, bool training, entrain_error *err) {
     const size_t bytes = p->learned_floats * sizeof(float);
+    if (p->grad_floats == 0) p->grad_floats = p->learned_floats;
     p->be = be;
     p->value = be->ops->alloc(be, bytes);
     p->stats = be->ops->alloc(be, p->stat_floats * sizeof(float));
     if (training) {
-        if (p->grad == NULL) p->grad = be->ops->alloc(be, bytes);
+        if (p->grad == NULL) p->grad = be->ops->alloc(be, p->grad_floats * sizeof(float));
         p->momentum = be->ops->alloc(be, bytes);
     }
     if (p->value == NULL || p->stats == NULL || (training && (p->grad == NULL || p->momentum == NULL)))
         return error_set(err, ENTRAIN_DEVICE, "not enough memory for the parameters: %.1f MiB%s are needed. Choose a smaller network.",
-                         (double)bytes / 1048576.0, training ? " three times (values, gradients, momentum)" : "");
+                         (double)(training ? 2 * bytes + p->grad_floats * sizeof(float) : bytes) / 1048576.0,
+                         training ? " for values, gradients and momentum" : "");
     return ENTRAIN_OK;
 }
 
@@ -55,6 +64,10 @@ void params_free(params *p) {
         if (arenas[i] != NULL) p->be->ops->release(p->be, arenas[i]);
     free(p->list);
     memset(p, 0, sizeof *p);
+}
+
+size_t params_bytes(const params *p) {
+    return ((p->momentum != NULL ? 2 * p->learned_floats + p->grad_floats : p->learned_floats) + p->stat_floats) * sizeof(float);
 }
 
 int params_find(const params *p, const char *name) {
@@ -71,7 +84,7 @@ float *params_value(const params *p, int index) {
 }
 
 float *params_grad(const params *p, int index) {
-    return index < 0 || !p->list[index].learned || p->grad == NULL ? NULL : p->grad + p->list[index].offset;
+    return index < 0 || !p->list[index].learned || p->grad == NULL ? NULL : p->grad + p->list[index].grad_offset;
 }
 
 float *params_momentum(const params *p, int index) {

@@ -82,8 +82,8 @@ void trainer_print_banner(const trainer *t) {
         c->optimizer.weight_decay);
     const net_memory m = net_get_memory(t->net);
     row("memory", "%.0f MiB a rank planned: activations %.0f, parameters %.0f, other %.0f",
-        ((double)(m.arena + m.norm_state + m.workspace) + 12.0 * (double)t->params.learned_floats) / 1048576.0, (double)m.arena / 1048576.0,
-        12.0 * (double)t->params.learned_floats / 1048576.0, (double)(m.norm_state + m.workspace) / 1048576.0);
+        trainer_planned_bytes(t) / 1048576.0, (double)m.arena / 1048576.0, (double)params_bytes(&t->params) / 1048576.0,
+        (double)(m.norm_state + m.workspace) / 1048576.0);
     if (t->run[0] != '\0') row("run folder", "%s", t->run);
     warn_about_binding(job);
 }

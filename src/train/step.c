@@ -27,17 +27,10 @@ static entrain_status fetch(trainer *t, uint64_t *first, double *seconds, entrai
 
 enum { SUM_LOSS, SUM_AUX, SUM_VALID, SUM_CORRECT, SUM_STOP, SUMS };
 
-/* The layer at which backward first met a gradient, summed over ranks, that is not finite: the last one in the network's order. */
-static const char *nonfinite_gradient(const trainer *t) {
-    const params *p = &t->params;
-    for (int i = p->count - 1; i >= 0; i--)
-        if (p->list[i].learned && p->be->ops->find_nonfinite(p->be, params_grad(p, i), p->list[i].count, F32) >= 0) return p->list[i].name;
-    return NULL;
-}
-
 /*
  * The loss, or the gradient, is not finite, and all ranks are here together: find the first layer whose values are not, and let the lowest
  * rank that found one speak. A ReLU can hide one from the loss. what: "the loss is inf"; gradient: a tensor with such a gradient, or NULL.
+ * Layers that have got new weights meanwhile are not looked at: their values would be others than those of the step.
  */
 static entrain_status explain_nonfinite(trainer *t, uint64_t first, const char *what, const char *gradient, entrain_error *err) {
     static const char advice[] = "Lower optimizer.lr, lengthen schedule.warmup or set optimizer.clip_norm, and go on from the last "
@@ -45,7 +38,7 @@ static entrain_status explain_nonfinite(trainer *t, uint64_t first, const char *
     const long long step = (long long)t->step + 1;
     const double lr = lr_at(t->c, t->step);
     int at = 0;
-    const char *layer = net_find_nonfinite(t->net, t->images, first, &at);
+    const char *layer = net_find_nonfinite(t->net, t->images, first, t->update.nonfinite_node, &at);
     const bool known = comm_any(t->job->c, layer != NULL);
     if (layer != NULL)
         error_set(err, ENTRAIN_NONFINITE,
@@ -61,23 +54,13 @@ static entrain_status communication(const trainer *t, entrain_error *err) {
     return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
 }
 
-/* Wait for the gradients' sums over ranks, find their norm, clip, update. first: the batch's first position. */
-static entrain_status update(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
-    backend *be = t->job->be;
-    const config *c = t->c;
-    params *p = &t->params;
-    if (comm_allreduce_wait(t->job->c, be->stream) != ENTRAIN_OK) return communication(t, err);
-    out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
-    if (!isfinite(out->grad_norm)) {
-        char what[128];
-        (void)snprintf(what, sizeof what, "the gradient's norm is %g while the loss is %g", fabs(out->grad_norm), out->loss);
-        return explain_nonfinite(t, first, what, nonfinite_gradient(t), err);
-    }
-    const double clip = c->optimizer.clip_norm;
-    const double scale = clip > 0.0 && out->grad_norm > clip ? clip / out->grad_norm : 1.0;
-    be->ops->sgd(be, p->value, p->grad, p->momentum, t->segments, t->segment_count, out->lr, c->optimizer.momentum, c->optimizer.nesterov,
-                 scale);
-    return be->ops->status(be, err);
+/* Complete the update. first: the batch's first position. */
+static entrain_status finish(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
+    if (update_finish(&t->update, &out->grad_norm) != ENTRAIN_OK) return communication(t, err);
+    if (isfinite(out->grad_norm)) return t->job->be->ops->status(t->job->be, err);
+    char what[128];
+    (void)snprintf(what, sizeof what, "the gradient's norm is %g while the loss is %g", fabs(out->grad_norm), out->loss);
+    return explain_nonfinite(t, first, what, t->update.nonfinite, err);
 }
 
 entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, entrain_error *err) {
@@ -98,6 +81,7 @@ entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, e
     out->accuracy = sums[SUM_CORRECT] / divisor;
     out->stop = sums[SUM_STOP] > 0.0;
     out->lr = lr_at(t->c, t->step);
+    update_begin(&t->update, out->lr);
     if (!isfinite(out->loss)) {
         char what[64];
         (void)snprintf(what, sizeof what, "the loss is %g", fabs(out->loss));
@@ -105,7 +89,7 @@ entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, e
     }
 
     if (net_backward(t->net, valid) != ENTRAIN_OK) return communication(t, err);
-    status = update(t, first, out, err);
+    status = finish(t, first, out, err);
     if (status == ENTRAIN_OK) t->step++;
     return status;
 }

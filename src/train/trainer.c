@@ -116,35 +116,15 @@ static entrain_status allocate_batch(trainer *t, entrain_error *err) {
     return ENTRAIN_OK;
 }
 
-/* One segment for each run of neighbours that SGD treats alike. */
-static entrain_status make_segments(trainer *t, entrain_error *err) {
-    const params *p = &t->params;
-    t->segments = calloc((size_t)p->count, sizeof *t->segments);
-    if (t->segments == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the optimiser");
-    for (int i = 0; i < p->count; i++) {
-        const param *q = &p->list[i];
-        if (!q->learned) continue;
-        const bool decayed = q->decay || t->c->optimizer.decay_norm;
-        const sgd_segment next = {q->offset, q->count, q->head ? (float)t->c->optimizer.head_lr_multiplier : 1.0f,
-                                  decayed ? (float)t->c->optimizer.weight_decay : 0.0f};
-        sgd_segment *last = t->segment_count > 0 ? &t->segments[t->segment_count - 1] : NULL;
-        if (last != NULL && last->lr_scale == next.lr_scale && last->decay == next.decay)
-            last->count = next.offset + next.count - last->offset; /* the padding between tensors is 0 and stays 0 */
-        else
-            t->segments[t->segment_count++] = next;
-    }
-    return ENTRAIN_OK;
-}
-
 static entrain_status open_network(trainer *t, entrain_error *err) {
     backend *be = t->job->be;
     entrain_status status = model_build(t->c, t->classes, &t->params, &t->graph, err);
+    if (status == ENTRAIN_OK) status = update_open(&t->update, t->c, &t->graph, t->job->c, err);
     status = job_agree(t->job, status, err); /* what follows is collective */
     if (status == ENTRAIN_OK) params_share_gradients(&t->params, be, t->job->c);
     if (status == ENTRAIN_OK) status = params_allocate(&t->params, be, true, err);
     if (status == ENTRAIN_OK) status = initial_weights(t, err);
     if (status == ENTRAIN_OK) status = allocate_batch(t, err);
-    if (status == ENTRAIN_OK) status = make_segments(t, err);
     if (status != ENTRAIN_OK) return status;
     const net_options o = {.n = (int)(t->end - t->begin),
                            .h = t->height,
@@ -153,7 +133,9 @@ static entrain_status open_network(trainer *t, entrain_error *err) {
                            .type = t->type,
                            .seed = t->c->train.seed,
                            .aux_weight = t->c->model.aux_weight,
-                           .class_weights = t->class_weights};
+                           .class_weights = t->class_weights,
+                           .finished = update_node,
+                           .finished_context = &t->update};
     status = net_create(&t->graph, be, t->job->c, &o, &t->net, err);
     if (status == ENTRAIN_OK && t->val != NULL) status = evaluator_open(&t->graph, be, t->c, t->type, t->classes, &t->evaluator, err);
     return status;
@@ -203,8 +185,8 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
 double trainer_planned_bytes(const trainer *t) {
     const net_memory m = net_get_memory(t->net);
     const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
-    return (double)(m.arena + m.norm_state + m.workspace) + 3.0 * sizeof(float) * (double)t->params.learned_floats +
-           sizeof(float) * (double)t->params.stat_floats + (double)(pixels * (3 * dtype_size(t->type) + 1));
+    return (double)(m.arena + m.norm_state + m.workspace) + (double)params_bytes(&t->params) +
+           (double)(pixels * (3 * dtype_size(t->type) + 1));
 }
 
 void trainer_close(trainer *t) {
@@ -219,7 +201,7 @@ void trainer_close(trainer *t) {
     params_free(&t->params);
     if (t->train != NULL) shard_close(t->train);
     if (t->val != NULL) shard_close(t->val);
-    free(t->segments);
+    update_close(&t->update);
     free(t->config_json);
     free(t->dataset_json);
 }

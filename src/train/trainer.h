@@ -10,6 +10,7 @@
 #include "data/shard.h"
 #include "model/net.h"
 #include "train/evaluate.h"
+#include "train/update.h"
 
 enum { RUN_PATH = 1024 };
 
@@ -32,8 +33,7 @@ typedef struct trainer {
     float *class_weights; /* device memory: (classes) or NULL */
     void *images;         /* device memory: (n,h,w,3) of that type */
     uint8_t *labels;               /* device memory (n,h,w) */
-    sgd_segment *segments;
-    int segment_count;
+    update update;
     int64_t step;     /* finished updates */
     double best_miou; /* -1 for none */
     double started;   /* log_seconds() when the program began to set up */

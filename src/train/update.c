@@ -1,0 +1,121 @@
+#include "train/update.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* Bytes of a bucket: long enough to be summed at full speed, short enough that little is left to do after the last one. */
+static const size_t BUCKET_BYTES = (size_t)4 << 20;
+
+static sgd_segment segment_of(const update *u, const param *q, const bucket *b) {
+    const bool decayed = q->decay || u->c->optimizer.decay_norm;
+    return (sgd_segment){q->offset - b->begin, q->count, q->head ? (float)u->c->optimizer.head_lr_multiplier : 1.0f,
+                         decayed ? (float)u->c->optimizer.weight_decay : 0.0f};
+}
+
+/* One segment for each run of neighbours that SGD treats alike, bucket by bucket. */
+static entrain_status make_segments(update *u, entrain_error *err) {
+    u->segments = calloc((size_t)u->p->count + 1, sizeof *u->segments);
+    u->first_segment = calloc((size_t)u->buckets.count + 1, sizeof *u->first_segment);
+    if (u->segments == NULL || u->first_segment == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the optimiser");
+    int count = 0;
+    for (int k = 0; k < u->buckets.count; k++) {
+        const bucket *b = &u->buckets.list[k];
+        u->first_segment[k] = count;
+        for (int i = 0; i < u->p->count; i++) {
+            const param *q = &u->p->list[i];
+            if (!q->learned || q->offset < b->begin || q->offset >= b->end) continue;
+            const sgd_segment next = segment_of(u, q, b);
+            sgd_segment *last = count > u->first_segment[k] ? &u->segments[count - 1] : NULL;
+            if (last != NULL && last->lr_scale == next.lr_scale && last->decay == next.decay)
+                last->count = next.offset + next.count - last->offset; /* the padding between tensors is 0 and stays 0 */
+            else
+                u->segments[count++] = next;
+        }
+    }
+    u->first_segment[u->buckets.count] = count;
+    return ENTRAIN_OK;
+}
+
+entrain_status update_open(update *u, const config *c, const graph *g, comm *ranks, entrain_error *err) {
+    *u = (update){.c = c, .p = g->params, .ranks = ranks, .at_once = ranks->size == 1 && c->optimizer.clip_norm <= 0.0};
+    entrain_status status = buckets_make(g, BUCKET_BYTES, &u->buckets, err);
+    if (status == ENTRAIN_OK) status = make_segments(u, err);
+    for (int k = 0; k < u->buckets.count && status == ENTRAIN_OK && u->at_once; k++)
+        params_fold_gradients(u->p, u->buckets.list[k].begin, u->buckets.list[k].end);
+    if (status == ENTRAIN_OK && u->at_once) u->p->grad_floats = u->buckets.longest;
+    return status;
+}
+
+void update_close(update *u) {
+    buckets_free(&u->buckets);
+    free(u->segments);
+    free(u->first_segment);
+}
+
+void update_begin(update *u, double lr) {
+    buckets_restart(&u->buckets);
+    u->lr = lr;
+    u->squares = 0.0;
+    u->nonfinite = NULL;
+    u->nonfinite_node = INT_MAX;
+}
+
+static float *gradients(const update *u, const bucket *b) {
+    return u->p->grad + (u->at_once ? 0 : b->begin);
+}
+
+/* The parameter that backward met last: the first one in its order. */
+static void find_nonfinite(update *u, const bucket *b) {
+    const backend *be = u->p->be;
+    for (int i = u->p->count - 1; i >= 0 && u->nonfinite == NULL; i--) {
+        const param *q = &u->p->list[i];
+        if (!q->learned || q->offset < b->begin || q->offset >= b->end) continue;
+        if (be->ops->find_nonfinite(u->p->be, params_grad(u->p, i), q->count, F32) >= 0) u->nonfinite = q->name;
+    }
+}
+
+/* Add to the squares; false once they are not finite. */
+static bool add_squares(update *u, const bucket *b) {
+    const double before = u->squares;
+    u->squares += u->p->be->ops->sum_squares(u->p->be, gradients(u, b), b->end - b->begin);
+    if (isfinite(before) && !isfinite(u->squares)) find_nonfinite(u, b);
+    return isfinite(u->squares);
+}
+
+static void step(const update *u, int k, double scale) {
+    const bucket *b = &u->buckets.list[k];
+    const int first = u->first_segment[k];
+    u->p->be->ops->sgd(u->p->be, u->p->value + b->begin, gradients(u, b), u->p->momentum + b->begin, u->segments + first,
+                       u->first_segment[k + 1] - first, u->lr, u->c->optimizer.momentum, u->c->optimizer.nesterov, scale);
+}
+
+entrain_status update_node(void *context, int id) {
+    update *u = context;
+    const bucket *b = buckets_next(&u->buckets, id);
+    entrain_status status = ENTRAIN_OK;
+    if (b != NULL && u->at_once && isfinite(u->squares)) {
+        if (add_squares(u, b))
+            step(u, (int)(b - u->buckets.list), 1.0);
+        else
+            u->nonfinite_node = b > u->buckets.list ? b[-1].node : INT_MAX;
+    }
+    if (u->ranks->size == 1) return ENTRAIN_OK;
+    if (b != NULL) status = comm_allreduce_start(u->ranks, gradients(u, b), b->end - b->begin, COMM_F32, u->p->be->stream);
+    return status == ENTRAIN_OK ? comm_progress(u->ranks) : status;
+}
+
+entrain_status update_finish(update *u, double *grad_norm) {
+    const entrain_status status = u->ranks->size > 1 ? comm_allreduce_wait(u->ranks, u->p->be->stream) : ENTRAIN_OK;
+    if (status != ENTRAIN_OK) return status;
+    for (int k = 0; k < u->buckets.count && !u->at_once; k++) (void)add_squares(u, &u->buckets.list[k]);
+    *grad_norm = sqrt(u->squares);
+    if (u->at_once || !isfinite(*grad_norm)) return ENTRAIN_OK;
+    const double clip = u->c->optimizer.clip_norm;
+    const double scale = clip > 0.0 && *grad_norm > clip ? clip / *grad_norm : 1.0;
+    for (int k = 0; k < u->buckets.count; k++) step(u, k, scale);
+    return ENTRAIN_OK;
+}
