@@ -11,8 +11,8 @@ READING = """A round runs the programs of a case one after the other, and every 
 slower for a while is so for both sides. A figure is the median of the rounds; the smallest and largest stand in brackets. Step times are
 the median step of a run: forward pass, loss, backward pass, update. Peak memory is the most that the process held resident. Others' CPU
 time is what all other processes of the machine (and its host, where that tells) took during the run, in percent of its CPUs: a run with
-more than a few percent is not to be trusted. "Tuned" is PyTorch with freed memory kept and, but for bf16, without channels-last: the
-fastest settings found."""
+more than a few percent is not to be trusted, and was made again up to twice. "Tuned" is PyTorch with freed memory kept and, but for bf16,
+without channels-last: the fastest settings found."""
 
 
 def reason(result):
