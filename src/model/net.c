@@ -166,6 +166,7 @@ net_memory net_get_memory(const net *t) {
     net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes, .workspace = t->workspace_bytes};
     for (int i = 0; i < PLAN_KINDS; i++) {
         m.by_kind[i] = t->plan.kind_bytes[i];
+        m.at_peak[i] = t->plan.peak_bytes[i];
         m.unshared += t->plan.kind_bytes[i];
     }
     return m;
@@ -201,10 +202,13 @@ void net_print_plan(const net *t) {
     const net_memory m = net_get_memory(t);
     const params *p = t->g->params;
     log_info("memory plan for %d images of %dx%d (%s):", t->o.n, t->o.h, t->o.w, t->o.training ? "training" : "evaluation");
-    for (int i = 0; i < PLAN_KINDS; i++)
-        if (m.by_kind[i] > 0) log_info("  %-28s %10.1f MiB before sharing", names[i], (double)m.by_kind[i] / mib);
-    log_info("  %-28s %10.1f MiB (sharing saves %.0f %%)", "arena they share", (double)m.arena / mib,
-             100.0 * (1.0 - (double)m.arena / (double)(m.unshared > 0 ? m.unshared : 1)));
+    size_t peak = 0;
+    for (int i = 0; i < PLAN_KINDS; i++) {
+        peak += m.at_peak[i];
+        if (m.by_kind[i] > 0)
+            log_info("  %-28s %10.1f MiB (%.1f if none shared memory)", names[i], (double)m.at_peak[i] / mib, (double)m.by_kind[i] / mib);
+    }
+    if (m.arena > peak) log_info("  %-28s %10.1f MiB", "gaps between them", (double)(m.arena - peak) / mib);
     log_info("  %-28s %10.1f MiB", "normalisation state", (double)m.norm_state / mib);
     log_info("  %-28s %10.1f MiB", "workspace", (double)m.workspace / mib);
     const double floats = (double)p->learned_floats * sizeof(float);

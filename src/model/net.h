@@ -27,7 +27,8 @@ typedef struct net net;
 typedef struct net_memory {
     size_t arena;    /* activations and gradients, sharing memory */
     size_t unshared; /* what they would take without sharing */
-    size_t by_kind[PLAN_KINDS];
+    size_t by_kind[PLAN_KINDS]; /* of these */
+    size_t at_peak[PLAN_KINDS]; /* at the step that needs most; the arena is their sum and gaps between them */
     size_t norm_state; /* moments and coefficients */
     size_t workspace;  /* convolutions and loss */
 } net_memory;
@@ -54,6 +55,13 @@ entrain_status net_backward(net *t, double valid);
  * Collective like forward; *image is the place of the image in the batch.
  */
 const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image);
+
+/*
+ * Run every convolution of a step once more, in the order of a training step, and time its kernels alone, without what is done to the
+ * weights around them: seconds of all forward, backward data and backward weights passes. Returns their floating point operations. After a
+ * step, for measuring: activations and gradients are garbage then.
+ */
+double net_time_kernels(net *t, double seconds[3]);
 
 net_memory net_get_memory(const net *t);
 /* A table of the layers (name, output shape, parameters). */

@@ -29,6 +29,7 @@ typedef struct net_node {
     int grad;   /* buffer of the output's gradient, -1 before one exists */
     int index;  /* maxpool: buffer of the winners */
     dtype type; /* of the output; the gradient is of the net's type */
+    bool recomputed; /* the output is not kept for backward */
     conv *cv;
     norm_call call;
     norm_params params, grads;

@@ -88,7 +88,7 @@ static entrain_status backward_step(net *t, const net_step *s, uint64_t first_po
 
 static void recompute_step(const net *t, const net_step *s) {
     const net_node *r = &t->nodes[s->node];
-    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, NULL, t->g->nodes[s->node].relu,
+    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, at(t, s->residual), t->g->nodes[s->node].relu,
                             at(t, s->y));
 }
 

@@ -10,13 +10,15 @@
 
 /* Copy the loader's next batch to the device and let the loader go on. Returns the batch's first position in *first. */
 static entrain_status fetch(trainer *t, uint64_t *first, double *seconds, entrain_error *err) {
+    *first = (uint64_t)t->step * (uint64_t)t->c->train.global_batch + (uint64_t)t->begin;
+    if (t->loader == NULL) return ENTRAIN_OK; /* random images stay */
     const double since = log_seconds();
     const batch *b = NULL;
     const entrain_status status = loader_next(t->loader, &b, err);
     *seconds = log_seconds() - since;
     if (status != ENTRAIN_OK) return status;
     const size_t pixels = (size_t)b->n * (size_t)t->height * (size_t)t->width;
-    t->job->be->ops->upload(t->job->be, t->images, b->images, 3 * pixels * sizeof(float));
+    t->job->be->ops->upload_floats(t->job->be, t->images, t->type, b->images, 3 * pixels);
     t->job->be->ops->upload(t->job->be, t->labels, b->labels, pixels);
     *first = b->first_position;
     loader_release(t->loader, b);

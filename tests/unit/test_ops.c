@@ -1,130 +1,10 @@
-/* Convolution, pooling and resize on every backend against the float64 reference, forward and backward, over odd shapes. */
+/* Pooling and resize on every backend against the float64 reference, forward and backward, over odd shapes. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ops_backends.h"
 #include "ops_check.h"
 #include "reference.h"
-
-/* ---- convolution ---- */
-
-/* n, h, w, c_in, c_out, kernel, stride, padding, dilation, groups, bias, training */
-static const conv_desc CONVOLUTIONS[] = {
-    {1, 1, 1, 1, 1, 1, 1, 0, 1, 1, true, true, F32, F32},         {3, 1, 1, 65, 3, 1, 1, 0, 1, 1, false, true, F32, F32},
-    {1, 1, 1, 3, 65, 3, 1, 1, 1, 1, true, true, F32, F32},        {3, 1, 1, 150, 1, 3, 1, 2, 2, 1, true, true, F32, F32},
-    {3, 7, 5, 1, 3, 3, 1, 1, 1, 1, true, true, F32, F32},         {1, 7, 5, 3, 1, 3, 2, 1, 1, 1, false, true, F32, F32},
-    {3, 7, 5, 65, 150, 3, 1, 2, 2, 1, true, true, F32, F32},      {1, 7, 5, 150, 65, 3, 2, 2, 2, 1, true, true, F32, F32},
-    {3, 7, 5, 150, 150, 1, 1, 0, 1, 1, false, true, F32, F32},    {3, 7, 5, 65, 65, 1, 2, 0, 1, 1, true, true, F32, F32},
-    {3, 7, 5, 64, 11, 3, 1, 4, 4, 1, true, true, F32, F32},       {1, 7, 5, 65, 19, 3, 1, 4, 4, 1, true, true, F32, F32},
-    {3, 33, 33, 3, 64, 7, 2, 3, 1, 1, false, true, F32, F32},     {1, 33, 33, 1, 3, 7, 2, 3, 1, 1, true, true, F32, F32},
-    {1, 33, 33, 65, 65, 3, 1, 1, 1, 1, true, true, F32, F32},     {3, 33, 33, 65, 3, 3, 2, 1, 1, 1, false, true, F32, F32},
-    {1, 33, 33, 3, 150, 3, 1, 4, 4, 1, true, true, F32, F32},     {3, 33, 33, 24, 24, 3, 2, 1, 1, 24, false, true, F32, F32},
-    {3, 7, 5, 65, 65, 3, 1, 1, 1, 65, true, true, F32, F32},      {1, 7, 5, 150, 150, 3, 2, 1, 1, 150, false, true, F32, F32},
-    {3, 7, 5, 3, 3, 3, 1, 2, 2, 3, true, true, F32, F32},         {3, 7, 5, 65, 130, 3, 1, 1, 1, 5, true, true, F32, F32},
-    {1, 33, 33, 150, 150, 3, 2, 2, 2, 75, false, true, F32, F32}, {3, 7, 5, 64, 32, 1, 1, 0, 1, 4, true, true, F32, F32},
-    {2, 9, 9, 2, 4, 5, 1, 2, 1, 1, true, true, F32, F32},         {1, 13, 4, 32, 48, 3, 1, 12, 12, 1, true, true, F32, F32},
-};
-
-/* Rounding of float sums of up to 1350 products, relative to the largest output. */
-static const double CONV_TOLERANCE = 1e-5;
-
-static void convolution(backend *be, const conv_desc *d) {
-    char name[160], what[200];
-    (void)snprintf(name, sizeof name, "%s convolution n%d %dx%d %d->%d k%d s%d p%d d%d g%d bias %d", be->ops->name, d->n, d->h, d->w,
-                   d->c_in, d->c_out, d->kernel, d->stride, d->padding, d->dilation, d->groups, d->bias);
-    const size_t nx = ref_count(ref_conv_in(d)), ny = ref_count(ref_conv_out(d)), nw = ref_conv_weights(d), nb = (size_t)d->c_out;
-    double *x = check_random(nx, 1), *w = check_random(nw, 2), *b = check_random(nb, 3), *dy = check_random(ny, 4);
-    double *y = check_doubles(ny), *dx = check_doubles(nx), *dw = check_doubles(nw), *db = check_doubles(nb);
-    ref_conv_forward(d, x, w, d->bias ? b : NULL, y);
-    ref_conv_backward_data(d, dy, w, dx);
-    ref_conv_backward_weights(d, x, dy, dw, db);
-
-    conv *cv = NULL;
-    entrain_error err = {0};
-    if (be->ops->conv_create(be, d, &cv, &err) != ENTRAIN_OK) fail_msg("%s: %s", name, err.text);
-    float *fx = check_upload(be, x, nx), *fw = check_upload(be, w, nw), *fb = check_upload(be, b, nb), *fdy = check_upload(be, dy, ny);
-    void *workspace = be->ops->alloc(be, be->ops->conv_workspace(cv));
-    assert_non_null(workspace);
-    float *first[3] = {NULL};
-    for (int round = 0; round < 2; round++) { /* the second time into other memory: the same bits */
-        float *fy = check_blank(be, ny), *fdx = check_blank(be, nx), *fdw = check_blank(be, nw), *fdb = check_blank(be, nb);
-        be->ops->conv_forward(be, cv, fx, fw, d->bias ? fb : NULL, fy, workspace);
-        be->ops->conv_backward_data(be, cv, fdy, fw, fdx, workspace);
-        be->ops->conv_backward_weights(be, cv, fx, fdy, fdw, d->bias ? fdb : NULL, workspace);
-        (void)snprintf(what, sizeof what, "%s, y", name);
-        assert_true(check_device(what, be, fy, y, ny, CONV_TOLERANCE));
-        (void)snprintf(what, sizeof what, "%s, dx", name);
-        assert_true(check_device(what, be, fdx, dx, nx, CONV_TOLERANCE));
-        (void)snprintf(what, sizeof what, "%s, dw", name);
-        assert_true(check_device(what, be, fdw, dw, nw, CONV_TOLERANCE));
-        (void)snprintf(what, sizeof what, "%s, dbias", name);
-        if (d->bias) assert_true(check_device(what, be, fdb, db, nb, CONV_TOLERANCE));
-        be->ops->release(be, fdb);
-        float *const now[3] = {fy, fdx, fdw};
-        const size_t count[3] = {ny, nx, nw};
-        for (int k = 0; k < 3; k++) {
-            if (round > 0) assert_true(check_same(name, be, first[k], now[k], count[k] * sizeof(float)));
-            if (round > 0) be->ops->release(be, first[k]);
-            first[k] = now[k];
-        }
-    }
-    void *const device[] = {fx, fw, fb, fdy, workspace, first[0], first[1], first[2]};
-    for (size_t k = 0; k < sizeof device / sizeof *device; k++) be->ops->release(be, device[k]);
-    double *const host[] = {x, w, b, dy, y, dx, dw, db};
-    for (size_t k = 0; k < sizeof host / sizeof *host; k++) free(host[k]);
-    be->ops->conv_destroy(be, cv);
-}
-
-static void convolutions(void **state) {
-    for (size_t k = 0; k < sizeof CONVOLUTIONS / sizeof *CONVOLUTIONS; k++) convolution(*state, &CONVOLUTIONS[k]);
-}
-
-static void convolution_for_evaluation(void **state) {
-    backend *be = *state;
-    const conv_desc d = {2, 7, 5, 3, 16, 3, 1, 1, 1, 1, true, false, F32, F32};
-    const size_t nx = ref_count(ref_conv_in(&d)), ny = ref_count(ref_conv_out(&d)), nw = ref_conv_weights(&d);
-    double *x = check_random(nx, 1), *w = check_random(nw, 2), *b = check_random(16, 3), *y = check_doubles(ny);
-    ref_conv_forward(&d, x, w, b, y);
-    conv *cv = NULL;
-    assert_int_equal(be->ops->conv_create(be, &d, &cv, NULL), ENTRAIN_OK);
-    float *fx = check_upload(be, x, nx), *fw = check_upload(be, w, nw), *fb = check_upload(be, b, 16), *fy = check_blank(be, ny);
-    void *workspace = be->ops->alloc(be, be->ops->conv_workspace(cv));
-    be->ops->conv_forward(be, cv, fx, fw, fb, fy, workspace);
-    assert_true(check_device("convolution without training", be, fy, y, ny, CONV_TOLERANCE));
-    void *const device[] = {fx, fw, fb, fy, workspace};
-    for (size_t k = 0; k < sizeof device / sizeof *device; k++) be->ops->release(be, device[k]);
-    be->ops->conv_destroy(be, cv);
-    free(x);
-    free(w);
-    free(b);
-    free(y);
-}
-
-/* Refused when made, with the geometry in the message; nothing is handed out. */
-static void impossible_convolutions(void **state) {
-    backend *be = *state;
-    static const conv_desc cases[] = {
-        {1, 3, 3, 8, 8, 5, 1, 0, 1, 1, false, true, F32, F32}, /* window larger than the map */
-        {1, 8, 8, 6, 8, 3, 1, 1, 1, 4, false, true, F32, F32}, /* groups do not divide the channels */
-        {1, 8, 8, 8, 8, 3, 0, 1, 1, 1, false, true, F32, F32}, /* no stride */
-        {0, 8, 8, 8, 8, 3, 1, 1, 1, 1, false, true, F32, F32}, /* no image */
-    };
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        char unset;
-        conv *cv = (conv *)(void *)&unset;
-        entrain_error err = {0};
-        assert_int_equal(be->ops->conv_create(be, &cases[k], &cv, &err), ENTRAIN_DEVICE);
-        assert_null(cv);
-        char shape[64];
-        (void)snprintf(shape, sizeof shape, "(%d,%d,%d,%d)", cases[k].n, cases[k].h, cases[k].w, cases[k].c_in);
-        assert_non_null(strstr(err.text, shape));
-    }
-    assert_int_equal(conv_out(33, 7, 2, 3, 1), 17);
-    assert_int_equal(conv_out(5, 3, 1, 4, 4), 5);
-    assert_int_equal(conv_out(3, 5, 1, 0, 1), 0);
-}
 
 /* ---- maps in, maps out ---- */
 
@@ -233,8 +113,9 @@ static void resizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions), cmocka_unit_test(convolution_for_evaluation), cmocka_unit_test(impossible_convolutions),
-        cmocka_unit_test(max_poolings), cmocka_unit_test(max_pooling_keeps_nan),      cmocka_unit_test(global_pooling),
+        cmocka_unit_test(max_poolings),
+        cmocka_unit_test(max_pooling_keeps_nan),
+        cmocka_unit_test(global_pooling),
         cmocka_unit_test(resizes),
     };
     return ops_run(tests, sizeof tests / sizeof *tests);

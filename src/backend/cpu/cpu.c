@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "norm/norm.h"
 
-/* be->state is conv.c's engine and stream: nothing else on the CPU has a state. */
+/* be->state is dnnl.c's engine and stream: nothing else on the CPU has a state. */
 static void cpu_close(backend *be) {
     cpu_dnnl_close(be->state);
     free(be);
@@ -19,6 +19,11 @@ static void cpu_close(backend *be) {
 
 static entrain_status cpu_status(backend *be, entrain_error *err) {
     return cpu_dnnl_status(be->state, err);
+}
+
+static bool cpu_supports(backend *be, dtype type) {
+    (void)be;
+    return type == F32 || cpu_dnnl_has_bf16();
 }
 
 static void *cpu_alloc(backend *be, size_t bytes) {
@@ -66,9 +71,11 @@ static const backend_ops cpu_ops = {
     .name = "cpu",
     .close = cpu_close,
     .status = cpu_status,
+    .supports = cpu_supports,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_copy,
+    .upload_floats = cpu_upload_floats,
     .download = cpu_copy,
     .zero = cpu_zero,
     .conv_create = cpu_conv_create,
@@ -77,13 +84,13 @@ static const backend_ops cpu_ops = {
     .conv_forward = cpu_conv_forward,
     .conv_backward_data = cpu_conv_backward_data,
     .conv_backward_weights = cpu_conv_backward_weights,
+    .conv_kernel = cpu_conv_kernel,
     .maxpool_forward = cpu_maxpool_forward,
     .maxpool_backward = cpu_maxpool_backward,
     .global_pool_forward = cpu_global_pool_forward,
     .global_pool_backward = cpu_global_pool_backward,
     .add = cpu_add,
     .accumulate = cpu_accumulate,
-    .convert = cpu_convert,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
     .dropout = cpu_dropout,

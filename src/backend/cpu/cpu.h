@@ -8,18 +8,22 @@
 /* Loops over fewer elements than this run on one thread: waking the others would take longer. */
 enum { CPU_PARALLEL_MIN = 16384 };
 
-/* conv.c: the only file that calls oneDNN */
+/* dnnl.c: the only file that calls oneDNN */
 typedef struct cpu_dnnl cpu_dnnl; /* engine and stream */
 entrain_status cpu_dnnl_open(cpu_dnnl **out, entrain_error *err);
 void cpu_dnnl_close(cpu_dnnl *d);
 /* The first call that failed while running, or ENTRAIN_OK. */
 entrain_status cpu_dnnl_status(const cpu_dnnl *d, entrain_error *err);
+/* Whether this processor multiplies bfloat16 by itself (avx512_bf16 or AMX). */
+bool cpu_dnnl_has_bf16(void);
+/* conv.c */
 entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err);
 void cpu_conv_destroy(backend *be, conv *cv);
 size_t cpu_conv_workspace(const conv *cv);
 void cpu_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace);
 void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
 void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
+void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace);
 
 /* pool.c */
 void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
@@ -30,7 +34,7 @@ void cpu_global_pool_backward(backend *be, const tensor *dy, tensor *dx);
 /* elementwise.c */
 void cpu_add(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
 void cpu_accumulate(backend *be, const void *x, void *y, size_t elements, dtype type);
-void cpu_convert(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
+void cpu_upload_floats(backend *be, void *to, dtype type, const float *from_host, size_t elements);
 void cpu_relu_forward(backend *be, const void *x, void *y, size_t elements, dtype type);
 void cpu_relu_backward(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
 void cpu_scale(backend *be, void *x, double factor, size_t elements, dtype type);
