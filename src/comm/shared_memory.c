@@ -72,7 +72,7 @@ static bool connect_all(comm *c, shared *s, int64_t *offers) {
     const uint64_t number = ++regions << 32;
     int file = -1;
     bool good = s != NULL && offers != NULL && s->ranks != NULL;
-    if (comm_any(c, !good)) return false;
+    if (comm_any(c, !good) || !good) return false;
     s->ranks[c->rank] = make_mine(&file, s->mapped, number + (uint64_t)c->rank);
     good = exchange(c, offers, file) && s->ranks[c->rank] != NULL;
     for (int rank = 0; rank < c->size && good; rank++) {
