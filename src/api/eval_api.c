@@ -8,13 +8,15 @@
 #include "base/log.h"
 #include "data/image.h"
 #include "train/loaded.h"
+#include "train/precision.h"
 #include "train/run.h"
 
 static entrain_status open_all(entrain_job *job, const config *c, const char *checkpoint, loaded *l, shard_set **val, entrain_error *err) {
+    const dtype type = precision_choose(c, job->be, job->c);
     entrain_status status = c->data.val[0] != '\0'
                                 ? shard_open(c->data.val, val, err)
                                 : error_set(err, ENTRAIN_CONFIG, "data.val: not set; expected a folder of shards to evaluate on");
-    if (status == ENTRAIN_OK) status = loaded_open(l, checkpoint, c, job->be, err);
+    if (status == ENTRAIN_OK) status = loaded_open(l, checkpoint, c, type, job->be, err);
     if (status == ENTRAIN_OK && l->info.classes != shard_get_info(*val)->classes)
         status = error_set(err, ENTRAIN_DATA, "data.val (%s): has %d classes, but the network of %s was trained for %d", c->data.val,
                            shard_get_info(*val)->classes, l->path, l->info.classes);

@@ -7,6 +7,7 @@
 #include "api/internal.h"
 #include "base/error.h"
 #include "train/loaded.h"
+#include "train/precision.h"
 
 struct entrain_network {
     config c; /* a copy: the caller may free the configuration */
@@ -21,7 +22,7 @@ entrain_status entrain_network_open(const entrain_config *settings, const char *
     if (n == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the network");
     n->c = settings->c;
     entrain_status status = backend_open_cpu(threads, &n->be, err);
-    if (status == ENTRAIN_OK) status = loaded_open(&n->loaded, checkpoint, &n->c, n->be, err);
+    if (status == ENTRAIN_OK) status = loaded_open(&n->loaded, checkpoint, &n->c, precision_choose(&n->c, n->be, NULL), n->be, err);
     if (status != ENTRAIN_OK) {
         entrain_network_close(n);
         return status;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "data/image.h"
 #include "train/loaded.h"
+#include "train/precision.h"
 #include "train/logits.h"
 #include "train/pictures.h"
 
@@ -144,7 +145,7 @@ static entrain_status predict(predictor *p, const config *c, backend *be, const 
     p->out = o->out;
     p->decoder = image_decoder_open();
     entrain_status status = p->decoder == NULL ? error_set(err, ENTRAIN_DEVICE, "out of memory for the decoder") : ENTRAIN_OK;
-    if (status == ENTRAIN_OK) status = loaded_open(&p->loaded, o->checkpoint, c, be, err);
+    if (status == ENTRAIN_OK) status = loaded_open(&p->loaded, o->checkpoint, c, precision_choose(c, be, NULL), be, err);
     if (status == ENTRAIN_OK) status = file_make_folder(o->out, err);
     if (status == ENTRAIN_OK && o->logits != NULL) status = logits_create(o->logits, &p->loaded.info, &p->logits, err);
     for (int i = 0; i < o->count && status == ENTRAIN_OK; i++) status = one_file(p, o, i, err);

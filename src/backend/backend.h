@@ -120,6 +120,8 @@ typedef struct backend_ops {
     void *(*alloc)(backend *be, size_t bytes);
     void (*release)(backend *be, void *p);
     void (*upload)(backend *be, void *to, const void *from_host, size_t bytes);
+    /* Floats of the host to elements of this type. */
+    void (*upload_floats)(backend *be, void *to, dtype type, const float *from_host, size_t elements);
     void (*download)(backend *be, void *to_host, const void *from, size_t bytes);
     void (*zero)(backend *be, void *p, size_t bytes);
 
@@ -131,18 +133,22 @@ typedef struct backend_ops {
     void (*conv_backward_data)(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
     void (*conv_backward_weights)(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
 
+    /*
+     * A pass's kernel alone, 0 forward, 1 backward data, 2 backward weights, on the weights that the same convolution's last call left in
+     * workspace; w and dw are not touched. For measuring what the rest costs.
+     */
+    void (*conv_kernel)(backend *be, conv *cv, int pass, void *x, void *y, void *workspace);
+
     /* Max pooling; argmax (N,OH,OW,C) keeps the winner's place in its window (kernel <= 15). Padding never wins. */
     void (*maxpool_forward)(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
     void (*maxpool_backward)(backend *be, const tensor *dy, const uint8_t *argmax, int kernel, int stride, int padding, tensor *dx);
     /* Mean over H and W: x (N,H,W,C) -> y (N,1,1,C). */
     void (*global_pool_forward)(backend *be, const tensor *x, tensor *y);
     void (*global_pool_backward)(backend *be, const tensor *dy, tensor *dx);
-    /* y = sum of count inputs (1..8) of y's shape. */
+    /* y = sum of count inputs (1..8) of y's shape, in their order; in BF16 rounded after each. */
     void (*add)(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
     /* y += x. */
     void (*accumulate)(backend *be, const void *x, void *y, size_t elements, dtype type);
-    /* y = x in another type. */
-    void (*convert)(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
     void (*relu_forward)(backend *be, const void *x, void *y, size_t elements, dtype type);
     /* dx = dy where y > 0, else 0. dx may be dy. */
     void (*relu_backward)(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
@@ -156,8 +162,8 @@ typedef struct backend_ops {
     void (*resize_backward)(backend *be, const tensor *dy, tensor *dx);
     /*
      * Softmax cross-entropy of the logits, resized bilinearly to the labels' size on the fly (the large map is never stored):
-     * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL it
-     * receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
+     * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL
+     * it receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
      */
     size_t (*upsample_loss_workspace)(backend *be, const tensor *logits, int label_h, int label_w);
     void (*upsample_loss)(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
@@ -196,8 +202,10 @@ typedef struct backend_ops {
 struct backend {
     const backend_ops *ops;
     int threads;
-    void *stream; /* the device's stream, NULL on the CPU */
-    void *state;  /* the implementation's own */
+    bool host_memory;       /* the device's memory is the host's: any of the host's will do for it */
+    void *stream;           /* the device's stream, NULL on the CPU */
+    void *state;            /* the implementation's own */
+    struct op_timer *timer; /* timed.h; NULL where nobody measures */
 };
 
 /* The CPU backend with this many OpenMP threads (0: as many as this process may run on). */

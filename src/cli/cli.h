@@ -45,6 +45,7 @@ int cmd_pack(int argc, const char **argv);
 int cmd_verify(int argc, const char **argv);
 int cmd_eval(int argc, const char **argv);
 int cmd_predict(int argc, const char **argv);
+int cmd_bench(int argc, const char **argv);
 int cmd_info(int argc, const char **argv);
 int cmd_config(int argc, const char **argv);
 

@@ -18,6 +18,7 @@ static const command COMMANDS[] = {
     {"verify", cmd_verify, "read and check every sample of a folder of shards"},
     {"eval", cmd_eval, "evaluate a checkpoint on the validation set"},
     {"predict", cmd_predict, "segment images with a checkpoint"},
+    {"bench", cmd_bench, "measure what a training step is spent on"},
     {"config", cmd_config, "the configuration's keys, as a table or as a JSON schema"},
     {"info", cmd_info, "versions, devices, what this build can do"},
 };

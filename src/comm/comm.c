@@ -5,9 +5,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/shared.h"
 
 void comm_close(comm *c) {
-    if (c != NULL) c->ops->close(c);
+    if (c == NULL) return;
+    while (c->shared != NULL) comm_release_shared(c, c->shared->mine);
+    c->ops->close(c);
 }
 
 /* Remember a failure: from now on every call returns it, so that no rank goes on with half-summed numbers. */
@@ -23,18 +26,31 @@ static entrain_status settle(comm *c, entrain_status status, double since) {
 entrain_status comm_allreduce_start(comm *c, void *data, size_t count, comm_type type, void *stream) {
     if (c->error.status != ENTRAIN_OK) return c->error.status;
     const double since = log_seconds();
-    return settle(c, c->ops->allreduce_start(c, data, count, type, stream), since);
+    shared *region = type == COMM_F32 ? shared_find(c, data, count * sizeof(float)) : NULL;
+    if (region == NULL) return settle(c, c->ops->allreduce_start(c, data, count, type, stream), since);
+    return settle(c, shared_start(c, region, data, count), since);
+}
+
+entrain_status comm_progress(comm *c) {
+    if (c->error.status != ENTRAIN_OK) return c->error.status;
+    if (c->size == 1) return ENTRAIN_OK;
+    const double since = log_seconds();
+    for (shared *region = c->shared; region != NULL; region = region->next) shared_progress(c, region);
+    return settle(c, c->ops->progress(c), since);
 }
 
 entrain_status comm_allreduce_wait(comm *c, void *stream) {
     if (c->error.status != ENTRAIN_OK) return c->error.status;
     const double since = log_seconds();
-    return settle(c, c->ops->allreduce_wait(c, stream), since);
+    entrain_status status = ENTRAIN_OK;
+    for (shared *region = c->shared; region != NULL && status == ENTRAIN_OK; region = region->next) status = shared_wait(c, region);
+    return settle(c, status == ENTRAIN_OK ? c->ops->allreduce_wait(c, stream) : status, since);
 }
 
 entrain_status comm_allreduce(comm *c, void *data, size_t count, comm_type type, void *stream) {
-    const entrain_status status = comm_allreduce_start(c, data, count, type, stream);
-    return status != ENTRAIN_OK ? status : comm_allreduce_wait(c, stream);
+    if (c->error.status != ENTRAIN_OK) return c->error.status;
+    const double since = log_seconds();
+    return settle(c, c->ops->allreduce(c, data, count, type, stream), since);
 }
 
 entrain_status comm_broadcast(comm *c, void *data, size_t count, comm_type type, int root, void *stream) {

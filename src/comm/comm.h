@@ -1,6 +1,9 @@
 /*
  * Communicators: what ranks say to each other. Three operations (allreduce, broadcast, barrier); every rank calls the same ones in the
  * same order. `self` is one rank without MPI; `mpi` is MPI_COMM_WORLD. No MPI type is visible here.
+ *
+ * The allreduce also comes in halves: what is started goes on while this rank computes, and while it calls others, which do not wait for
+ * it. Ranks of one host add up through memory that all of them see (shared.c) what lies in comm_alloc_shared's.
  */
 #ifndef COMM_COMM_H
 #define COMM_COMM_H
@@ -17,7 +20,9 @@ typedef struct comm comm;
 
 typedef struct comm_ops {
     const char *name;
+    entrain_status (*allreduce)(comm *c, void *data, size_t count, comm_type type, void *stream); /* whatever else is under way */
     entrain_status (*allreduce_start)(comm *c, void *data, size_t count, comm_type type, void *stream);
+    entrain_status (*progress)(comm *c);
     entrain_status (*allreduce_wait)(comm *c, void *stream);
     entrain_status (*broadcast)(comm *c, void *data, size_t count, comm_type type, int root, void *stream);
     entrain_status (*barrier)(comm *c);
@@ -30,7 +35,8 @@ struct comm {
     int rank, size;
     int local_rank, local_size; /* among the ranks of this host */
     void *state;                /* the implementation's own */
-    double seconds;             /* spent waiting in collectives since comm_take_seconds was last called */
+    struct shared *shared;      /* memory of this host's ranks in common: a list, NULL for none */
+    double seconds;             /* spent in these functions since comm_take_seconds was last called */
     entrain_error error;        /* the first failure; later calls return its status at once */
 };
 
@@ -45,9 +51,21 @@ void comm_close(comm *c);
 /* Sum over ranks in place, in a fixed order: the same result bits on every rank and in every run with as many ranks. stream: the backend's,
  * or NULL. */
 entrain_status comm_allreduce(comm *c, void *data, size_t count, comm_type type, void *stream);
-/* The same in two halves; data must not be touched in between. Several may be under way; wait completes all of them. */
+/*
+ * The same in two halves; data must not be touched in between. Several may be under way, and other collectives may be called meanwhile;
+ * wait completes all that were started. progress lets them get on without waiting for anybody; it may be called by one rank and not by
+ * another. Call it now and then while computing: nothing moves by itself.
+ */
 entrain_status comm_allreduce_start(comm *c, void *data, size_t count, comm_type type, void *stream);
+entrain_status comm_progress(comm *c);
 entrain_status comm_allreduce_wait(comm *c, void *stream);
+/*
+ * Host memory, zeroed and aligned like memory_alloc's, that the other ranks can reach too: float32 sums over what lies in it cost no copy.
+ * The same offsets must be summed on every rank. Collective; NULL on all ranks where they do not share a host, or it cannot be had: any
+ * other memory does as well. release is not collective, but nothing may be under way in it.
+ */
+void *comm_alloc_shared(comm *c, size_t bytes);
+void comm_release_shared(comm *c, void *p);
 /* root's data to every rank. */
 entrain_status comm_broadcast(comm *c, void *data, size_t count, comm_type type, int root, void *stream);
 entrain_status comm_barrier(comm *c);
@@ -55,7 +73,7 @@ entrain_status comm_barrier(comm *c);
 bool comm_any(comm *c, bool mine);
 /* End the whole job at once with this exit code. Does not return under MPI; exits the process otherwise. */
 void comm_abort(comm *c, int code);
-/* Seconds spent in collectives since the last call. */
+/* Seconds spent in all of these functions since the last call: what was not hidden behind computing. */
 double comm_take_seconds(comm *c);
 
 /* Rank's part of count things dealt out evenly in order: [*begin, *end). */

@@ -43,6 +43,28 @@ static entrain_status check(const comm *c, int code, const char *call) {
     return ENTRAIN_COMM;
 }
 
+/* Blocking: in one piece, beside whatever has been started. */
+static entrain_status mpi_allreduce(comm *c, void *data, size_t count, comm_type type, void *stream) {
+    (void)stream;
+    for (size_t done = 0; done < count; done += CHUNK) {
+        const size_t n = count - done < CHUNK ? count - done : CHUNK;
+        void *part = (char *)data + done * type_size(type);
+        const int code = MPI_Allreduce(MPI_IN_PLACE, part, (int)n, mpi_type(type), MPI_SUM, MPI_COMM_WORLD);
+        if (code != MPI_SUCCESS) return check(c, code, "MPI_Allreduce");
+    }
+    return ENTRAIN_OK;
+}
+
+/* Open MPI moves messages within its calls only. Without anything of its own under way, a look for a message is such a call. */
+static entrain_status mpi_progress(comm *c) {
+    mpi_state *s = c->state;
+    int flag = 0;
+    if (s->count == 0) return check(c, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE), "MPI_Iprobe");
+    const int code = MPI_Testall(s->count, s->pending, &flag, MPI_STATUSES_IGNORE);
+    if (flag) s->count = 0;
+    return check(c, code, "MPI_Testall");
+}
+
 static entrain_status mpi_allreduce_wait(comm *c, void *stream) {
     (void)stream;
     mpi_state *s = c->state;
@@ -131,7 +153,8 @@ static entrain_status initialise(comm *c, entrain_error *err) {
 }
 
 entrain_status comm_open_mpi(comm **out, entrain_error *err) {
-    static const comm_ops ops = {"mpi", mpi_allreduce_start, mpi_allreduce_wait, mpi_broadcast, mpi_barrier, mpi_abort, mpi_close};
+    static const comm_ops ops = {"mpi",         mpi_allreduce, mpi_allreduce_start, mpi_progress, mpi_allreduce_wait,
+                                 mpi_broadcast, mpi_barrier,   mpi_abort,           mpi_close};
     *out = NULL;
     comm *c = calloc(1, sizeof *c);
     mpi_state *state = calloc(1, sizeof *state);

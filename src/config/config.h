@@ -19,7 +19,7 @@ typedef enum config_head { HEAD_DEEPLAB_V2, HEAD_FCN } config_head;
 typedef enum config_optimizer { OPTIMIZER_SGD } config_optimizer;
 typedef enum config_schedule { SCHEDULE_POLY, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_CONSTANT } config_schedule;
 typedef enum config_eval_mode { EVAL_WHOLE, EVAL_SLIDE } config_eval_mode;
-typedef enum config_precision { PRECISION_FP32 } config_precision;
+typedef enum config_precision { PRECISION_FP32, PRECISION_BF16 } config_precision;
 
 typedef struct config_list {
     int count;

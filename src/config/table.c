@@ -24,7 +24,7 @@ static const config_choice norm_methods[] = {
 static const config_choice activations[] = {{"tanh", NORM_TANH}, {"relu", NORM_RELU}, {NULL, 0}};
 static const config_choice affines[] = {{"per_method", false}, {"single", true}, {NULL, 0}};
 static const config_choice shifts[] = {{"inside", false}, {"outside", true}, {NULL, 0}};
-static const config_choice precisions[] = {{"fp32", PRECISION_FP32}, {"bf16", CHOICE_NOT_SUPPORTED}, {NULL, 0}};
+static const config_choice precisions[] = {{"fp32", PRECISION_FP32}, {"bf16", PRECISION_BF16}, {NULL, 0}};
 static const config_choice optimizers[] = {{"sgd", OPTIMIZER_SGD}, {NULL, 0}};
 static const config_choice schedules[] = {
     {"poly", SCHEDULE_POLY}, {"step", SCHEDULE_STEP}, {"cosine", SCHEDULE_COSINE}, {"constant", SCHEDULE_CONSTANT}, {NULL, 0}};
@@ -113,7 +113,7 @@ const config_key config_keys[] = {
     {KEY("train.iterations", INTEGER, train.iterations), FROM(1, CONFIG_WHOLE_MAX), .fallback = "100000", .help = "Updates to make."},
     {KEY("train.seed", INTEGER, train.seed), FROM(0, CONFIG_WHOLE_MAX), .fallback = "0",
      .help = "Decides initial weights, sample order, augmentation and dropout."},
-    {KEY("train.precision", NAME, train.precision), .choices = precisions, .fallback = "\"fp32\"", .help = "Arithmetic of the network."},
+    {KEY("train.precision", NAME, train.precision), .choices = precisions, .fallback = "\"fp32\"", .help = "Storage of activations and of the weights that convolutions read: float32, or bfloat16 where the processor computes with it. Sums, statistics, loss and the kept weights are float32 always."},
     {KEY("train.shuffle", BOOL, train.shuffle), .fallback = "true", .help = "A new order of samples each epoch; false: the stored order."},
     {KEY("train.log_every", INTEGER, train.log_every), FROM(0, CONFIG_WHOLE_MAX), .fallback = "50",
      .help = "Iterations between log lines; 0: none."},

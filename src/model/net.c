@@ -105,6 +105,31 @@ static entrain_status allocate(net *t, entrain_error *err) {
     return ENTRAIN_OK;
 }
 
+/* For each parameter the last step of backward that writes its gradient; before backward where none does. */
+static void find_final_steps(const net *t, int *final) {
+    for (int i = 0; i < t->g->params->count; i++) final[i] = t->loss_step;
+    for (int i = t->forward_count; i < t->step_count; i++) {
+        const node *q = &t->g->nodes[t->steps[i].node];
+        if (t->steps[i].kind != STEP_BACKWARD) continue;
+        if (q->weight >= 0) final[q->weight] = i;
+        if (q->bias >= 0) final[q->bias] = i;
+        for (int k = 0; k < q->tensor_count; k++) final[q->tensors[k]] = i;
+    }
+}
+
+/* Parts of the usual size hide the last one's sum well enough while each is long enough to be summed at full speed. */
+static entrain_status prepare_buckets(net *t, entrain_error *err) {
+    static const size_t usual = (size_t)4 << 20;
+    if (!t->o.training || t->c->size == 1) return ENTRAIN_OK;
+    const params *p = t->g->params;
+    int *final = calloc((size_t)p->count + 1, sizeof *final);
+    if (final == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the network");
+    find_final_steps(t, final);
+    const entrain_status status = buckets_make(p, final, t->o.bucket_bytes > 0 ? t->o.bucket_bytes : usual, &t->buckets, err);
+    free(final);
+    return status;
+}
+
 entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err) {
     *out = NULL;
     net *t = calloc(1, sizeof *t);
@@ -113,6 +138,7 @@ entrain_status net_create(const graph *g, backend *be, comm *c, const net_option
     entrain_status status = t->nodes == NULL ? error_set(err, ENTRAIN_DEVICE, "out of memory for the network") : ENTRAIN_OK;
     if (status == ENTRAIN_OK) status = prepare_nodes(t, err);
     if (status == ENTRAIN_OK) status = schedule_build(t, err);
+    if (status == ENTRAIN_OK) status = prepare_buckets(t, err);
     if (status == ENTRAIN_OK) status = allocate(t, err);
     if (status != ENTRAIN_OK) {
         net_free(t);
@@ -130,6 +156,7 @@ void net_free(net *t) {
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++)
         if (memory[i] != NULL) t->be->ops->release(t->be, memory[i]);
     plan_free(&t->plan);
+    buckets_free(&t->buckets);
     free(t->steps);
     free(t->nodes);
     free(t);
@@ -139,6 +166,7 @@ net_memory net_get_memory(const net *t) {
     net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes, .workspace = t->workspace_bytes};
     for (int i = 0; i < PLAN_KINDS; i++) {
         m.by_kind[i] = t->plan.kind_bytes[i];
+        m.at_peak[i] = t->plan.peak_bytes[i];
         m.unshared += t->plan.kind_bytes[i];
     }
     return m;
@@ -174,10 +202,13 @@ void net_print_plan(const net *t) {
     const net_memory m = net_get_memory(t);
     const params *p = t->g->params;
     log_info("memory plan for %d images of %dx%d (%s):", t->o.n, t->o.h, t->o.w, t->o.training ? "training" : "evaluation");
-    for (int i = 0; i < PLAN_KINDS; i++)
-        if (m.by_kind[i] > 0) log_info("  %-28s %10.1f MiB before sharing", names[i], (double)m.by_kind[i] / mib);
-    log_info("  %-28s %10.1f MiB (sharing saves %.0f %%)", "arena they share", (double)m.arena / mib,
-             100.0 * (1.0 - (double)m.arena / (double)(m.unshared > 0 ? m.unshared : 1)));
+    size_t peak = 0;
+    for (int i = 0; i < PLAN_KINDS; i++) {
+        peak += m.at_peak[i];
+        if (m.by_kind[i] > 0)
+            log_info("  %-28s %10.1f MiB (%.1f if none shared memory)", names[i], (double)m.at_peak[i] / mib, (double)m.by_kind[i] / mib);
+    }
+    if (m.arena > peak) log_info("  %-28s %10.1f MiB", "gaps between them", (double)(m.arena - peak) / mib);
     log_info("  %-28s %10.1f MiB", "normalisation state", (double)m.norm_state / mib);
     log_info("  %-28s %10.1f MiB", "workspace", (double)m.workspace / mib);
     const double floats = (double)p->learned_floats * sizeof(float);

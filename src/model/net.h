@@ -18,6 +18,7 @@ typedef struct net_options {
     uint64_t seed; /* dropout */
     double aux_weight;
     const float *class_weights; /* (classes) device memory, or NULL; must outlive the net */
+    size_t bucket_bytes;        /* gradients are summed over ranks in parts of about this size; 0 for the usual size */
 } net_options;
 
 typedef struct net net;
@@ -26,7 +27,8 @@ typedef struct net net;
 typedef struct net_memory {
     size_t arena;    /* activations and gradients, sharing memory */
     size_t unshared; /* what they would take without sharing */
-    size_t by_kind[PLAN_KINDS];
+    size_t by_kind[PLAN_KINDS]; /* of these */
+    size_t at_peak[PLAN_KINDS]; /* at the step that needs most; the arena is their sum and gaps between them */
     size_t norm_state; /* moments and coefficients */
     size_t workspace;  /* convolutions and loss */
 } net_memory;
@@ -34,16 +36,18 @@ typedef struct net_memory {
 entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err);
 void net_free(net *t);
 
-/* Forward pass of images (n,h,w,3) of the net's type in device memory. first_position: of images[0] in the run (dropout). Collective in training with
- * synchronised bn. */
+/* Forward pass of images (n,h,w,3) of the net's type in device memory. first_position: of images[0] in the run (dropout). Collective in
+ * training with synchronised bn. */
 entrain_status net_forward(net *t, const void *images, uint64_t first_position);
 /* Logits of the last forward pass: main head (n,h',w',classes); valid until the next pass. */
 tensor net_logits(const net *t);
 /* Loss sums over this rank's images: sums[0] main head, sums[1] auxiliary head (zeros without one). labels (n,h,w). Leaves the logits'
  * gradients, undivided. */
 void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]);
-/* Backward pass, gradients of (loss + aux_weight * aux loss) / valid into params->grad, summed over this rank's images. Collective like
- * forward. */
+/*
+ * Backward pass: gradients of (loss + aux_weight * aux loss) / valid into params->grad, summed over this rank's images. The sums over ranks
+ * are started on the way; comm_allreduce_wait completes them. Collective with more than one rank.
+ */
 entrain_status net_backward(net *t, double valid);
 
 /*
@@ -51,6 +55,13 @@ entrain_status net_backward(net *t, double valid);
  * Collective like forward; *image is the place of the image in the batch.
  */
 const char *net_find_nonfinite(net *t, const void *images, uint64_t first_position, int *image);
+
+/*
+ * Run every convolution of a step once more, in the order of a training step, and time its kernels alone, without what is done to the
+ * weights around them: seconds of all forward, backward data and backward weights passes. Returns their floating point operations. After a
+ * step, for measuring: activations and gradients are garbage then.
+ */
+double net_time_kernels(net *t, double seconds[3]);
 
 net_memory net_get_memory(const net *t);
 /* A table of the layers (name, output shape, parameters). */

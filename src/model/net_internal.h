@@ -2,6 +2,7 @@
 #ifndef MODEL_NET_INTERNAL_H
 #define MODEL_NET_INTERNAL_H
 
+#include "model/buckets.h"
 #include "model/net.h"
 
 /*
@@ -22,12 +23,13 @@ typedef struct net_step {
 
 /* One node at this net's size. */
 typedef struct net_node {
-    int h, w;  /* of the output */
-    int out;   /* buffer of the output */
-    int again; /* buffer of the recomputed output, -1 where the output is kept */
-    int grad;  /* buffer of the output's gradient, -1 before one exists */
-    int index; /* maxpool: buffer of the winners */
+    int h, w;   /* of the output */
+    int out;    /* buffer of the output */
+    int again;  /* buffer of the recomputed output, -1 where the output is kept */
+    int grad;   /* buffer of the output's gradient, -1 before one exists */
+    int index;  /* maxpool: buffer of the winners */
     dtype type; /* of the output; the gradient is of the net's type */
+    bool recomputed; /* the output is not kept for backward */
     conv *cv;
     norm_call call;
     norm_params params, grads;
@@ -46,6 +48,7 @@ struct net {
     char *arena, *norm_memory, *workspace;
     size_t norm_bytes, workspace_bytes;
     int loss_step;
+    buckets buckets;    /* of the gradients; none where they stay on this rank */
     const void *images; /* of the pass under way, of the net's type */
     uint64_t first_position;
 };

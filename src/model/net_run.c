@@ -88,7 +88,7 @@ static entrain_status backward_step(net *t, const net_step *s, uint64_t first_po
 
 static void recompute_step(const net *t, const net_step *s) {
     const net_node *r = &t->nodes[s->node];
-    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, NULL, t->g->nodes[s->node].relu,
+    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, at(t, s->residual), t->g->nodes[s->node].relu,
                             at(t, s->y));
 }
 
@@ -124,10 +124,12 @@ entrain_status net_backward(net *t, double valid) {
             t->be->ops->scale(t->be, at(t, t->nodes[heads[i]].grad), valid > 0.0 ? weights[i] / valid : 0.0, net_count(t, heads[i]),
                               t->o.type);
     entrain_status status = ENTRAIN_OK;
+    buckets_restart(&t->buckets);
     for (int i = t->forward_count; i < t->step_count && status == ENTRAIN_OK; i++) {
         const net_step *s = &t->steps[i];
         if (s->kind == STEP_RECOMPUTE) recompute_step(t, s);
         if (s->kind == STEP_BACKWARD) status = backward_step(t, s, t->first_position);
+        if (status == ENTRAIN_OK && t->buckets.count > 0) status = buckets_after(&t->buckets, t->c, t->g->params, i);
     }
     return status;
 }

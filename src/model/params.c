@@ -25,13 +25,18 @@ int params_add(params *p, const param *description) {
     return p->count++;
 }
 
+void params_share_gradients(params *p, const backend *be, comm *c) {
+    if (be->host_memory) p->grad = comm_alloc_shared(c, p->learned_floats * sizeof(float));
+    if (p->grad != NULL) p->c = c;
+}
+
 entrain_status params_allocate(params *p, backend *be, bool training, entrain_error *err) {
     const size_t bytes = p->learned_floats * sizeof(float);
     p->be = be;
     p->value = be->ops->alloc(be, bytes);
     p->stats = be->ops->alloc(be, p->stat_floats * sizeof(float));
     if (training) {
-        p->grad = be->ops->alloc(be, bytes);
+        if (p->grad == NULL) p->grad = be->ops->alloc(be, bytes);
         p->momentum = be->ops->alloc(be, bytes);
     }
     if (p->value == NULL || p->stats == NULL || (training && (p->grad == NULL || p->momentum == NULL)))
@@ -41,6 +46,10 @@ entrain_status params_allocate(params *p, backend *be, bool training, entrain_er
 }
 
 void params_free(params *p) {
+    if (p->c != NULL) {
+        comm_release_shared(p->c, p->grad);
+        p->grad = NULL;
+    }
     float *const arenas[] = {p->value, p->grad, p->momentum, p->stats};
     for (size_t i = 0; p->be != NULL && i < sizeof arenas / sizeof arenas[0]; i++)
         if (arenas[i] != NULL) p->be->ops->release(p->be, arenas[i]);

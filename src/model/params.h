@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "comm/comm.h"
 
 enum { PARAM_NAME = 96, PARAM_MAX_DIMS = 4 };
 
@@ -32,10 +33,13 @@ typedef struct params {
     float *value, *grad, *momentum;     /* (learned_floats), device memory of the backend */
     float *stats;                       /* (stat_floats) */
     backend *be;                        /* whose memory this is; not owned */
+    comm *c;                            /* whose memory the gradients are, NULL where they are the backend's; not owned */
 } params;
 
 /* Add a tensor before allocation; returns its index, -1 when out of memory. Offsets are aligned to 64 bytes. */
 int params_add(params *p, const param *description);
+/* Before allocation: put the gradients where the ranks can add them up fastest, if there is such a place. Collective. */
+void params_share_gradients(params *p, const backend *be, comm *c);
 /* Allocate the arenas, zeroed. training: gradients and momentum too. */
 entrain_status params_allocate(params *p, backend *be, bool training, entrain_error *err);
 void params_free(params *p);

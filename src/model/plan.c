@@ -54,14 +54,37 @@ static void place(plan_buffer **placed, int count, plan_buffer *b) {
     placed[at] = b;
 }
 
+/* The step at which the buffers alive need most, and what they are. */
+static void find_peak(plan *p, int steps) {
+    size_t most = 0;
+    for (int step = 0; step < steps; step++) {
+        size_t kinds[PLAN_KINDS] = {0}, sum = 0;
+        for (int i = 0; i < p->count; i++) {
+            const plan_buffer *b = &p->buffers[i];
+            if (b->first < 0 || b->first > step || b->last < step) continue;
+            kinds[b->kind] += b->bytes;
+            sum += b->bytes;
+        }
+        if (sum <= most) continue;
+        most = sum;
+        p->peak_step = step;
+        memcpy(p->peak_bytes, kinds, sizeof kinds);
+    }
+}
+
 int plan_assign(plan *p) {
     plan_buffer **order = malloc(2 * (size_t)(p->count + 1) * sizeof(plan_buffer *));
     if (order == NULL) return -1;
     plan_buffer **placed = order + p->count + 1;
-    int used = 0;
+    int used = 0, steps = 0;
     memset(p->kind_bytes, 0, sizeof p->kind_bytes);
-    for (int i = 0; i < p->count; i++)
-        if (p->buffers[i].first >= 0) order[used++] = &p->buffers[i];
+    memset(p->peak_bytes, 0, sizeof p->peak_bytes);
+    for (int i = 0; i < p->count; i++) {
+        if (p->buffers[i].first < 0) continue;
+        order[used++] = &p->buffers[i];
+        if (p->buffers[i].last >= steps) steps = p->buffers[i].last + 1;
+    }
+    find_peak(p, steps);
     qsort(order, (size_t)used, sizeof *order, by_size);
     p->arena_bytes = 0;
     for (int i = 0; i < used; i++) {

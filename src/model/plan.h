@@ -19,8 +19,10 @@ typedef struct plan_buffer {
 typedef struct plan {
     plan_buffer *buffers;
     int count, capacity;
-    size_t arena_bytes;            /* of the shared arena: the peak */
+    size_t arena_bytes;            /* of the shared arena */
     size_t kind_bytes[PLAN_KINDS]; /* sum of the buffers' sizes by kind, as if nothing were shared */
+    size_t peak_bytes[PLAN_KINDS]; /* the same of the buffers alive at the step that needs most: together the least that any arena has */
+    int peak_step;
 } plan;
 
 /* A new buffer of that size; returns its number, -1 when out of memory. */

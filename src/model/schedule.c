@@ -1,7 +1,8 @@
 /*
  * The schedule of a step: forward through the nodes, the loss, backward through them. It decides which buffer each step reads and writes:
  * - in evaluation a norm works in place;
- * - in training the output of a norm without residual is not kept for backward but recomputed from X, A, B just before it is needed;
+ * - in training the output of a norm is not kept for backward but recomputed from X, A, B (and the residual) just before it is needed;
+ *   with a residual only every second time, or a chain of blocks would have to be recomputed from its beginning;
  * - gradients are passed on in place where the receiver allows it; a second contribution to the same gradient is added.
  */
 #include <stdlib.h>
@@ -62,8 +63,19 @@ static size_t grad_bytes(const net *t, int id) {
     return net_count(t, id) * dtype_size(t->o.type);
 }
 
-static bool is_norm_without_residual(const node *q) {
-    return q->kind == NODE_NORM && q->input_count == 1;
+static bool has_residual(const node *q) {
+    return q->kind == NODE_NORM && q->input_count > 1;
+}
+
+/*
+ * Whether node id's output is made again in backward: what follows from a kept X and a residual that is kept, or that follows from its own X
+ * alone.
+ */
+static bool is_recomputed(const net *t, int id) {
+    const node *q = &t->g->nodes[id];
+    if (!t->o.training || q->kind != NODE_NORM) return false;
+    if (!has_residual(q)) return true;
+    return !(has_residual(&t->g->nodes[q->inputs[1]]) && t->nodes[q->inputs[1]].recomputed);
 }
 
 static void forward_steps(builder *b) {
@@ -72,8 +84,9 @@ static void forward_steps(builder *b) {
     for (int i = 1; i < g->count; i++) {
         const node *q = &g->nodes[i];
         net_step s = blank(STEP_FORWARD, i);
+        t->nodes[i].recomputed = is_recomputed(t, i);
         s.x = t->nodes[q->inputs[0]].out;
-        if (q->kind == NODE_NORM && q->input_count > 1) s.residual = t->nodes[q->inputs[1]].out;
+        if (has_residual(q)) s.residual = t->nodes[q->inputs[1]].out;
         if (q->kind == NODE_MAXPOOL) {
             t->nodes[i].index = new_buffer(b, net_count(t, i), PLAN_INDEX);
             touch(b, t->nodes[i].index);
@@ -87,15 +100,16 @@ static void forward_steps(builder *b) {
 }
 
 /* The buffer that holds node id's output during backward, recomputing it first where it was not kept. */
-static int output_of(builder *b, int id) {
+static int output_of(builder *b, int id) { // NOLINT(misc-no-recursion): at most one deep, see is_recomputed
     net *t = b->t;
     const node *q = &t->g->nodes[id];
-    if (!is_norm_without_residual(q)) return t->nodes[id].out;
+    if (!t->nodes[id].recomputed) return t->nodes[id].out;
     if (!b->again_ready[id]) {
         b->again_ready[id] = true;
-        t->nodes[id].again = new_buffer(b, value_bytes(t, id), PLAN_RECOMPUTED);
         net_step s = blank(STEP_RECOMPUTE, id);
         s.x = t->nodes[q->inputs[0]].out;
+        if (has_residual(q)) s.residual = output_of(b, q->inputs[1]); /* not far: its own residual is kept */
+        t->nodes[id].again = new_buffer(b, value_bytes(t, id), PLAN_RECOMPUTED);
         s.y = t->nodes[id].again;
         emit(b, &s);
     }
@@ -134,7 +148,7 @@ static void backward_step(builder *b, int id) {
         s.dx = receive(b, q->inputs[0], &s.add_dx);
         break;
     case NODE_NORM:
-        if (q->relu && !is_norm_without_residual(q)) s.y = t->nodes[id].out; /* without one the mask is made again from x */
+        if (q->relu && has_residual(q)) s.y = output_of(b, id); /* without one the mask is made again from x */
         s.x = t->nodes[q->inputs[0]].out;
         if (q->input_count > 1) {
             s.dresidual = receive_in_place(b, q->inputs[1], s.dy, &s.add_dresidual);

@@ -42,6 +42,11 @@ static void print_norm(const norm_spec *s) {
 }
 
 static void print_data(const trainer *t) {
+    if (t->train == NULL) {
+        row("data", "random images of %d classes", t->classes);
+        row("batch", "%d images of %dx%d in all, %d on rank 0", t->c->train.global_batch, t->height, t->width, (int)(t->end - t->begin));
+        return;
+    }
     const shard_info *info = shard_get_info(t->train);
     const long long train = (long long)shard_count(t->train);
     row("data", "%s: %lld training images, %lld for validation, %d classes", info->dataset, train,
@@ -70,6 +75,7 @@ void trainer_print_banner(const trainer *t) {
         c->model.output_stride, config_name("model.head", (int)c->model.head), c->model.aux_weight > 0.0 ? " + aux" : "",
         millions(&t->params));
     print_norm(&c->norm);
+    row("precision", "%s", t->type == BF16 ? "bfloat16 activations; float32 sums, statistics, loss and weights" : "float32");
     print_data(t);
     row("schedule", "%lld iterations, %s, lr %g, warm-up %lld, momentum %g, weight decay %g", (long long)c->train.iterations,
         config_name("schedule.type", (int)c->schedule.type), c->optimizer.lr, (long long)c->schedule.warmup, c->optimizer.momentum,

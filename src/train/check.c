@@ -25,7 +25,7 @@ static entrain_status print_ranks(const trainer *t) {
 
 entrain_status entrain_check(entrain_job *job, const entrain_config *settings, entrain_error *err) {
     trainer t;
-    entrain_status status = trainer_open(&t, job, &settings->c, err);
+    entrain_status status = trainer_open(&t, job, &settings->c, 0, err);
     if (status == ENTRAIN_OK) {
         trainer_print_banner(&t);
         log_info(" ");

@@ -21,6 +21,7 @@ struct evaluator {
     const config *c;
     comm *self; /* a network in evaluation talks to nobody */
     int classes;
+    dtype type; /* of activations */
     augment_options plain;
     struct {
         int h, w;
@@ -35,11 +36,11 @@ struct evaluator {
     buffer raw;                         /* host: logits of the last pass */
 };
 
-entrain_status evaluator_open(const graph *g, backend *be, const config *c, int classes, evaluator **out, entrain_error *err) {
+entrain_status evaluator_open(const graph *g, backend *be, const config *c, dtype type, int classes, evaluator **out, entrain_error *err) {
     *out = NULL;
     evaluator *e = calloc(1, sizeof *e);
     if (e == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the evaluation");
-    *e = (evaluator){.g = g, .be = be, .c = c, .classes = classes};
+    *e = (evaluator){.g = g, .be = be, .c = c, .classes = classes, .type = type};
     memcpy(e->plain.mean, c->data.mean, sizeof e->plain.mean);
     memcpy(e->plain.std, c->data.std, sizeof e->plain.std);
     const entrain_status status = comm_open_self(&e->self, err);
@@ -97,7 +98,7 @@ static entrain_status network_for(evaluator *e, int h, int w, net **out, entrain
     }
     net_free(e->nets[oldest].net);
     e->nets[oldest].net = NULL;
-    const net_options o = {.n = 1, .h = h, .w = w, .training = false};
+    const net_options o = {.n = 1, .h = h, .w = w, .training = false, .type = e->type};
     const entrain_status status = net_create(e->g, e->be, e->self, &o, &e->nets[oldest].net, err);
     if (status != ENTRAIN_OK) return status;
     e->nets[oldest].h = h;
@@ -116,7 +117,7 @@ static entrain_status forward(evaluator *e, const float *pixels, int h, int w, i
     if (status == ENTRAIN_OK) status = grow_device(e, &e->images, inputs, err);
     if (status == ENTRAIN_OK) status = grow_device(e, &e->full, outputs, err);
     if (status != ENTRAIN_OK) return status;
-    ops->upload(e->be, e->images.data, pixels, inputs * sizeof(float));
+    ops->upload_floats(e->be, e->images.data, e->type, pixels, inputs);
     status = net_forward(n, e->images.data, 0);
     if (status == ENTRAIN_OK) status = ops->status(e->be, err);
     if (status != ENTRAIN_OK) return status;

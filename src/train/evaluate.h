@@ -14,8 +14,11 @@
 
 typedef struct evaluator evaluator;
 
-/* Networks for evaluation are made for each image size met and kept; they share g's parameters. c: its data.*, eval.* and normalisation. */
-entrain_status evaluator_open(const graph *g, backend *be, const config *c, int classes, evaluator **out, entrain_error *err);
+/*
+ * Networks for evaluation are made for each image size met and kept; they share g's parameters. c: its data.*, eval.* and normalisation.
+ * type: of activations (precision.h).
+ */
+entrain_status evaluator_open(const graph *g, backend *be, const config *c, dtype type, int classes, evaluator **out, entrain_error *err);
 void evaluator_close(evaluator *e);
 int evaluator_classes(const evaluator *e);
 

@@ -15,7 +15,7 @@ static entrain_status read_dataset(loaded *l, entrain_error *err) {
     return status;
 }
 
-entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, backend *be, entrain_error *err) {
+entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, dtype type, backend *be, entrain_error *err) {
     memset(l, 0, sizeof *l);
     checkpoint_meta meta = {0};
     entrain_status status = checkpoint_find(checkpoint, true, l->path, sizeof l->path, err);
@@ -26,7 +26,7 @@ entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, b
     if (status == ENTRAIN_OK) {
         l->step = meta.step;
         free((void *)(size_t)meta.config_json);
-        status = evaluator_open(&l->graph, be, c, l->info.classes, &l->evaluator, err);
+        status = evaluator_open(&l->graph, be, c, type, l->info.classes, &l->evaluator, err);
     }
     return status;
 }

@@ -13,8 +13,8 @@ typedef struct loaded {
     char path[1024]; /* of the checkpoint */
 } loaded;
 
-/* checkpoint: a file or a run folder (best, else newest). c and be must outlive it. Close it whatever comes back. */
-entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, backend *be, entrain_error *err);
+/* checkpoint: a file or a run folder (best, else newest). type: of activations. c and be must outlive it. Close it whatever comes back. */
+entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, dtype type, backend *be, entrain_error *err);
 void loaded_close(loaded *l);
 
 #endif

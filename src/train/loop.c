@@ -141,7 +141,7 @@ static entrain_status loop(trainer *t, jsonl *out, entrain_error *err) {
 entrain_status entrain_train(entrain_job *job, const entrain_config *settings, const entrain_train_options *options, entrain_error *err) {
     trainer t;
     jsonl *out = NULL;
-    entrain_status status = trainer_open(&t, job, &settings->c, err);
+    entrain_status status = trainer_open(&t, job, &settings->c, 0, err);
     if (status == ENTRAIN_OK) status = job_agree(job, run_open(&t, options, err), err);
     if (status == ENTRAIN_OK) {
         trainer_print_banner(&t);

@@ -10,13 +10,15 @@
 
 /* Copy the loader's next batch to the device and let the loader go on. Returns the batch's first position in *first. */
 static entrain_status fetch(trainer *t, uint64_t *first, double *seconds, entrain_error *err) {
+    *first = (uint64_t)t->step * (uint64_t)t->c->train.global_batch + (uint64_t)t->begin;
+    if (t->loader == NULL) return ENTRAIN_OK; /* random images stay */
     const double since = log_seconds();
     const batch *b = NULL;
     const entrain_status status = loader_next(t->loader, &b, err);
     *seconds = log_seconds() - since;
     if (status != ENTRAIN_OK) return status;
     const size_t pixels = (size_t)b->n * (size_t)t->height * (size_t)t->width;
-    t->job->be->ops->upload(t->job->be, t->images, b->images, 3 * pixels * sizeof(float));
+    t->job->be->ops->upload_floats(t->job->be, t->images, t->type, b->images, 3 * pixels);
     t->job->be->ops->upload(t->job->be, t->labels, b->labels, pixels);
     *first = b->first_position;
     loader_release(t->loader, b);
@@ -59,12 +61,12 @@ static entrain_status communication(const trainer *t, entrain_error *err) {
     return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
 }
 
-/* Sum the gradients over ranks, find their norm, clip, update. first: the batch's first position. */
+/* Wait for the gradients' sums over ranks, find their norm, clip, update. first: the batch's first position. */
 static entrain_status update(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
     backend *be = t->job->be;
     const config *c = t->c;
     params *p = &t->params;
-    if (comm_allreduce(t->job->c, p->grad, p->learned_floats, COMM_F32, be->stream) != ENTRAIN_OK) return communication(t, err);
+    if (comm_allreduce_wait(t->job->c, be->stream) != ENTRAIN_OK) return communication(t, err);
     out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
     if (!isfinite(out->grad_norm)) {
         char what[128];

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "train/checkpoint.h"
 #include "train/dataset.h"
+#include "train/precision.h"
 
 static entrain_status need_folder(const char *key, const char *value, entrain_error *err) {
     return value[0] != '\0' ? ENTRAIN_OK
@@ -29,7 +30,7 @@ static entrain_status same_classes(const trainer *t, entrain_error *err) {
 }
 
 static entrain_status check_class_weights(const trainer *t, entrain_error *err) {
-    const int given = t->c->train.class_weights.count, classes = shard_get_info(t->train)->classes;
+    const int given = t->c->train.class_weights.count, classes = t->classes;
     return given == 0 || given == classes
                ? ENTRAIN_OK
                : error_set(err, ENTRAIN_CONFIG,
@@ -42,6 +43,7 @@ static entrain_status batch_size(trainer *t, entrain_error *err) {
     t->height = t->c->data.crop[0];
     t->width = t->c->data.crop[1];
     if (t->height > 0) return ENTRAIN_OK;
+    if (t->train == NULL) return error_set(err, ENTRAIN_CONFIG, "data.crop: null, but random images need a size; expected [h, w]");
     shard_size(t->train, 0, &t->height, &t->width);
     for (int64_t i = 1; i < shard_count(t->train); i++) {
         int h, w;
@@ -57,20 +59,26 @@ static entrain_status batch_size(trainer *t, entrain_error *err) {
     return ENTRAIN_OK;
 }
 
-static entrain_status open_data(trainer *t, entrain_error *err) {
+static entrain_status open_shards(trainer *t, entrain_error *err) {
     entrain_status status = need_folder("data.train", t->c->data.train, err);
     if (status == ENTRAIN_OK) status = shard_open(t->c->data.train, &t->train, err);
     if (status == ENTRAIN_OK && shard_count(t->train) < 1)
         status = error_set(err, ENTRAIN_DATA, "data.train (%s): holds no samples", t->c->data.train);
     if (status == ENTRAIN_OK && t->c->data.val[0] != '\0') status = shard_open(t->c->data.val, &t->val, err);
     if (status == ENTRAIN_OK) status = same_classes(t, err);
-    if (status == ENTRAIN_OK) status = check_class_weights(t, err);
-    if (status == ENTRAIN_OK) status = batch_size(t, err);
     if (status != ENTRAIN_OK) return status;
+    t->classes = shard_get_info(t->train)->classes;
     t->dataset_json = dataset_to_json(shard_get_info(t->train));
     t->config_json = config_to_json(t->c);
     if (t->dataset_json == NULL || t->config_json == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory");
     return ENTRAIN_OK;
+}
+
+static entrain_status open_data(trainer *t, int random_classes, entrain_error *err) {
+    t->classes = random_classes;
+    entrain_status status = random_classes > 0 ? ENTRAIN_OK : open_shards(t, err);
+    if (status == ENTRAIN_OK) status = check_class_weights(t, err);
+    return status == ENTRAIN_OK ? batch_size(t, err) : status;
 }
 
 static entrain_status share_batch(trainer *t, entrain_error *err) {
@@ -96,7 +104,7 @@ static entrain_status allocate_batch(trainer *t, entrain_error *err) {
     backend *be = t->job->be;
     const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
     const config_list *weights = &t->c->train.class_weights;
-    t->images = be->ops->alloc(be, 3 * pixels * sizeof(float));
+    t->images = be->ops->alloc(be, 3 * pixels * dtype_size(t->type));
     t->labels = be->ops->alloc(be, pixels);
     if (weights->count > 0) t->class_weights = be->ops->alloc(be, (size_t)weights->count * sizeof(float));
     if (t->images == NULL || t->labels == NULL || (weights->count > 0 && t->class_weights == NULL))
@@ -129,9 +137,10 @@ static entrain_status make_segments(trainer *t, entrain_error *err) {
 }
 
 static entrain_status open_network(trainer *t, entrain_error *err) {
-    const shard_info *info = shard_get_info(t->train);
     backend *be = t->job->be;
-    entrain_status status = model_build(t->c, info->classes, &t->params, &t->graph, err);
+    entrain_status status = model_build(t->c, t->classes, &t->params, &t->graph, err);
+    status = job_agree(t->job, status, err); /* what follows is collective */
+    if (status == ENTRAIN_OK) params_share_gradients(&t->params, be, t->job->c);
     if (status == ENTRAIN_OK) status = params_allocate(&t->params, be, true, err);
     if (status == ENTRAIN_OK) status = initial_weights(t, err);
     if (status == ENTRAIN_OK) status = allocate_batch(t, err);
@@ -141,18 +150,21 @@ static entrain_status open_network(trainer *t, entrain_error *err) {
                            .h = t->height,
                            .w = t->width,
                            .training = true,
+                           .type = t->type,
                            .seed = t->c->train.seed,
                            .aux_weight = t->c->model.aux_weight,
                            .class_weights = t->class_weights};
     status = net_create(&t->graph, be, t->job->c, &o, &t->net, err);
-    if (status == ENTRAIN_OK && t->val != NULL) status = evaluator_open(&t->graph, be, t->c, info->classes, &t->evaluator, err);
+    if (status == ENTRAIN_OK && t->val != NULL) status = evaluator_open(&t->graph, be, t->c, t->type, t->classes, &t->evaluator, err);
     return status;
 }
 
-entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, entrain_error *err) {
+entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, int random_classes, entrain_error *err) {
     *t = (trainer){.job = job, .c = c, .best_miou = -1.0, .started = log_seconds()};
+    t->type = precision_choose(c, job->be, job->c);
     entrain_status status = share_batch(t, err);
-    if (status == ENTRAIN_OK) status = open_data(t, err);
+    if (status == ENTRAIN_OK) status = open_data(t, random_classes, err);
+    status = job_agree(job, status, err); /* what follows is collective on the way */
     if (status == ENTRAIN_OK) status = open_network(t, err);
     return job_agree(job, status, err);
 }
@@ -164,6 +176,7 @@ static int choose_workers(const trainer *t) {
 }
 
 entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
+    if (t->train == NULL) return ENTRAIN_OK;
     loader_options o = {.augment = {.crop_h = t->c->data.crop[0],
                                     .crop_w = t->c->data.crop[1],
                                     .scale_min = t->c->data.scale[0],
@@ -181,10 +194,17 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
                         .width = t->width,
                         .workers = choose_workers(t),
                         .prefetch = 2,
-                        .classes = shard_get_info(t->train)->classes};
+                        .classes = t->classes};
     memcpy(o.augment.mean, t->c->data.mean, sizeof o.augment.mean);
     memcpy(o.augment.std, t->c->data.std, sizeof o.augment.std);
     return loader_open(t->train, &o, &t->loader, err);
+}
+
+double trainer_planned_bytes(const trainer *t) {
+    const net_memory m = net_get_memory(t->net);
+    const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
+    return (double)(m.arena + m.norm_state + m.workspace) + 3.0 * sizeof(float) * (double)t->params.learned_floats +
+           sizeof(float) * (double)t->params.stat_floats + (double)(pixels * (3 * dtype_size(t->type) + 1));
 }
 
 void trainer_close(trainer *t) {

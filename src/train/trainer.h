@@ -19,7 +19,8 @@ typedef struct trainer {
     char run[RUN_PATH];     /* run folder; "" for entrain check */
     char *config_json;      /* resolved, as stored in checkpoints */
     char *dataset_json;     /* classes and colours, as stored in checkpoints */
-    shard_set *train, *val; /* val NULL without data.val */
+    shard_set *train, *val; /* val NULL without data.val; both NULL for random images */
+    int classes;
     int height, width;      /* of a training batch */
     int64_t begin, end;     /* this rank's places in each global batch */
     params params;
@@ -27,7 +28,9 @@ typedef struct trainer {
     net *net;
     evaluator *evaluator; /* NULL without data.val */
     loader *loader;
-    float *class_weights, *images; /* device memory: (classes) or NULL, (n,h,w,3) */
+    dtype type;           /* of activations */
+    float *class_weights; /* device memory: (classes) or NULL */
+    void *images;         /* device memory: (n,h,w,3) of that type */
     uint8_t *labels;               /* device memory (n,h,w) */
     sgd_segment *segments;
     int segment_count;
@@ -44,14 +47,20 @@ typedef struct step_result {
     bool stop;           /* some rank was asked to stop */
 } step_result;
 
-/* Open shards, network, loader-independent memory. Collective; the same status on every rank. */
-entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, entrain_error *err);
-/* Start the loader at t->step. */
+/*
+ * Open shards, network, loader-independent memory. Collective; the same status on every rank. random_classes: 0, or the number of classes
+ * of random images and labels that take the place of the shards, for measuring.
+ */
+entrain_status trainer_open(trainer *t, entrain_job *job, const config *c, int random_classes, entrain_error *err);
+/* Start the loader at t->step; nothing to do for random images. */
 entrain_status trainer_start_loader(trainer *t, entrain_error *err);
 void trainer_close(trainer *t);
 
 /* One update. Collective. A failure on one rank only returns there alone; a loss that is not finite returns ENTRAIN_NONFINITE on all. */
 entrain_status trainer_step(trainer *t, bool stop_requested, step_result *out, entrain_error *err);
+
+/* Memory of this rank that was planned before step 0: activations, parameters, state, a batch on the device; in bytes. */
+double trainer_planned_bytes(const trainer *t);
 
 /* The table before step 0, and the warnings about binding. */
 void trainer_print_banner(const trainer *t);

@@ -4,7 +4,6 @@ State dict names and shapes are those of a checkpoint's /model, so that one is l
 """
 import json
 
-import h5py
 import numpy as np
 import torch
 import torch.nn as nn
@@ -43,7 +42,8 @@ class Block(nn.Module):
         x = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
         if self.bottleneck:
             x = self.bn3(self.conv3(self.relu(x)))
-        return self.relu(x + shortcut)
+        x += shortcut
+        return self.relu(x)
 
 
 class ResNet(nn.Module):
@@ -90,9 +90,9 @@ def fcn(inputs, classes, norm, dropout):
 
 
 class Network(nn.Module):
-    """config: the resolved configuration as a dictionary."""
+    """config: the resolved configuration as a dictionary. make_norm(channels, config["norm"]) gives a normalisation layer."""
 
-    def __init__(self, config, classes):
+    def __init__(self, config, classes, make_norm=make_norm):
         super().__init__()
         model, norm_spec = config["model"], config["norm"]
 
@@ -133,8 +133,11 @@ def loss_of(network, config, x, labels):
     return one(logits) if aux is None else one(logits) + config["model"]["aux_weight"] * one(aux)
 
 
-def sgd(network, config):
-    """PyTorch's own SGD. Weight decay on convolutions only; norm parameters and all biases take it where decay_norm says so."""
+def sgd(network, config, **options):
+    """
+    PyTorch's own SGD; options go to it as they are. Weight decay on convolutions only; norm parameters and all biases take it where
+    decay_norm says so.
+    """
     o = config["optimizer"]
     convolutions = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     groups = []
@@ -142,7 +145,7 @@ def sgd(network, config):
         head = name.startswith(("head.", "aux."))
         groups.append({"params": [parameter], "lr": o["lr"] * (o["head_lr_multiplier"] if head else 1),
                        "weight_decay": o["weight_decay"] if name in convolutions or o["decay_norm"] else 0})
-    return torch.optim.SGD(groups, lr=o["lr"], momentum=o["momentum"], nesterov=o["nesterov"])
+    return torch.optim.SGD(groups, lr=o["lr"], momentum=o["momentum"], nesterov=o["nesterov"], **options)
 
 
 def pixels_to_input(images, config, dtype):
@@ -154,6 +157,7 @@ def pixels_to_input(images, config, dtype):
 
 def read_group(path, group):
     """All tensors below an HDF5 group, by their name."""
+    import h5py  # here and below: the networks alone do not need it
     tensors = {}
     with h5py.File(path, "r") as file:
         if group not in file:
@@ -163,6 +167,7 @@ def read_group(path, group):
 
 
 def read_config(path):
+    import h5py
     with h5py.File(path, "r") as file:
         return json.loads(file.attrs["config"])
 

@@ -236,7 +236,7 @@ static void count_steps(const char *type) {
     entrain_error err = {0};
     assert_int_equal(config_parse(text, "test", NULL, 0, &c, &err), ENTRAIN_OK);
     assert_int_equal(entrain_job_open("cpu", &job, &err), ENTRAIN_OK);
-    assert_int_equal(trainer_open(&t, job, &c, &err), ENTRAIN_OK);
+    assert_int_equal(trainer_open(&t, job, &c, 0, &err), ENTRAIN_OK);
     assert_int_equal(trainer_start_loader(&t, &err), ENTRAIN_OK);
 
     training_thread = true;

@@ -53,7 +53,7 @@ static void test_mistakes_in_the_file(void **state) {
         {"{\"train\": {\"global_batch\": 0}}", "train.global_batch: expected a whole number from 1 to 1048576; found 0"},
         {"{\"train\": {\"seed\": 1e17}}", "train.seed: expected a whole number from 0 to 2^53; found 1e+17"},
         {"{\"train\": {\"shuffle\": 1}}", "train.shuffle: expected true or false; found 1"},
-        {"{\"train\": {\"precision\": \"bf16\"}}", "train.precision: this version does not support bf16; expected fp32"},
+        {"{\"train\": {\"precision\": \"fp16\"}}", "train.precision: expected one of fp32, bf16; found \"fp16\""},
         {"{\"model\": {\"head\": \"deeplab_v3\"}}",
          "model.head: this version does not support deeplab_v3; expected one of deeplab_v2, fcn"},
         {"{\"model\": {\"head\": \"linear\"}}", "model.head: this version does not support linear; expected one of deeplab_v2, fcn"},

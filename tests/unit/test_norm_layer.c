@@ -30,7 +30,7 @@ static void test_moments_of_large_maps(void **state) {
         for (size_t e = c; e < elements; e += (size_t)d.c) mean += (double)x[e] / d.p;
         for (size_t e = c; e < elements; e += (size_t)d.c) var += ((double)x[e] - mean) * ((double)x[e] - mean) / d.p;
         assert_true(fabs((double)m[c] - mean) <= 1e-7 * mean);
-        assert_true(fabs((double)v[c] - var) <= 1e-6 * var);
+        assert_true(fabs((double)v[c] - var) <= 1e-5 * var); /* the first pixel's chunk: CHUNK roundings of its own variance */
     }
     memory_free(x);
 }

@@ -96,3 +96,8 @@ void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *
 void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace) {
     run(be, cv, BACKWARD_WEIGHTS, handle_of(x), handle_of(dy), dw, dbias, workspace);
 }
+
+void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace) {
+    omp_set_num_threads(be->threads);
+    (void)dnnl_pass_kernel(be->state, cv->pass[pass], x, y, workspace);
+}

@@ -75,6 +75,7 @@ static const backend_ops cpu_ops = {
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_copy,
+    .upload_floats = cpu_upload_floats,
     .download = cpu_copy,
     .zero = cpu_zero,
     .conv_create = cpu_conv_create,
@@ -83,13 +84,13 @@ static const backend_ops cpu_ops = {
     .conv_forward = cpu_conv_forward,
     .conv_backward_data = cpu_conv_backward_data,
     .conv_backward_weights = cpu_conv_backward_weights,
+    .conv_kernel = cpu_conv_kernel,
     .maxpool_forward = cpu_maxpool_forward,
     .maxpool_backward = cpu_maxpool_backward,
     .global_pool_forward = cpu_global_pool_forward,
     .global_pool_backward = cpu_global_pool_backward,
     .add = cpu_add,
     .accumulate = cpu_accumulate,
-    .convert = cpu_convert,
     .relu_forward = cpu_relu_forward,
     .relu_backward = cpu_relu_backward,
     .dropout = cpu_dropout,
@@ -127,6 +128,7 @@ entrain_status backend_open_cpu(int threads, backend **out, entrain_error *err) 
     backend *be = calloc(1, sizeof *be);
     if (be == NULL) return error_set(err, ENTRAIN_DEVICE, "CPU backend: out of memory");
     be->ops = &cpu_ops;
+    be->host_memory = true;
     be->threads = threads > 0 ? threads : allowed_cpus();
     omp_set_num_threads(be->threads); /* oneDNN asks OpenMP for its number of threads */
     cpu_dnnl *dnnl = NULL;

@@ -23,6 +23,7 @@ size_t cpu_conv_workspace(const conv *cv);
 void cpu_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace);
 void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
 void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
+void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace);
 
 /* pool.c */
 void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
@@ -33,7 +34,7 @@ void cpu_global_pool_backward(backend *be, const tensor *dy, tensor *dx);
 /* elementwise.c */
 void cpu_add(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type);
 void cpu_accumulate(backend *be, const void *x, void *y, size_t elements, dtype type);
-void cpu_convert(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements);
+void cpu_upload_floats(backend *be, void *to, dtype type, const float *from_host, size_t elements);
 void cpu_relu_forward(backend *be, const void *x, void *y, size_t elements, dtype type);
 void cpu_relu_backward(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
 void cpu_scale(backend *be, void *x, double factor, size_t elements, dtype type);

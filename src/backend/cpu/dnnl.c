@@ -269,3 +269,11 @@ int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void 
         e = execute(p->reorder, dnnl->stream, reorder_count, p->reorder_args);
     return (int)e;
 }
+
+int dnnl_pass_kernel(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *workspace) {
+    void *const handles[SCRATCH + 1] = {
+        [X] = x, [Y] = y, [W] = workspace, [B] = workspace, [SCRATCH] = (unsigned char *)workspace + p->weight_bytes};
+    dnnl_status_t e = dnnl_success;
+    for (int slot = X; slot <= SCRATCH && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
+    return (int)(e == dnnl_success ? execute(p->primitive, dnnl->stream, p->arg_count, p->args) : e);
+}

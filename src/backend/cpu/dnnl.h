@@ -18,6 +18,8 @@ size_t dnnl_pass_workspace(const dnnl_pass *p);
 
 /* x, y, w, b: values or gradients as the pass has it; b may be NULL. Returns 0, or oneDNN's status. */
 int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void *b, void *workspace);
+/* The primitive alone, on the weights that the last run left in workspace. */
+int dnnl_pass_kernel(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *workspace);
 /* Keep this failure of a pass for cpu_dnnl_status, if it is the first. */
 void cpu_dnnl_failed(cpu_dnnl *dnnl, const char *what, int pass, int status);
 

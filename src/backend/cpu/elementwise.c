@@ -40,11 +40,6 @@ SIMD_CLONES static void narrow(const float *x, bf16 *y, size_t count) {
     for (size_t i = 0; i < count; i++) y[i] = bf16_from_float(x[i]);
 }
 
-SIMD_CLONES static void widen(const bf16 *x, float *y, size_t count) {
-#pragma omp simd
-    for (size_t i = 0; i < count; i++) y[i] = bf16_to_float(x[i]);
-}
-
 /* ---- operations ---- */
 
 static size_t block_count(size_t elements) {
@@ -56,10 +51,7 @@ static size_t block_size(size_t elements, size_t start) {
     return elements - start < BLOCK ? elements - start : BLOCK;
 }
 
-/*
- * y = the sum of the inputs, in float32 where there are more than two: an intermediate sum that was rounded to bfloat16 would depend on how
- * the inputs are paired. bfloat16 sums of more inputs are not needed by any network.
- */
+/* In the inputs' order; a sum of more than two in bfloat16 is rounded after each. */
 void cpu_add(backend *be, const void *const *inputs, int count, void *y, size_t elements, dtype type) {
     const size_t blocks = block_count(elements);
 #pragma omp parallel for num_threads(be->threads) if (elements >= CPU_PARALLEL_MIN) schedule(static)
@@ -78,17 +70,15 @@ void cpu_accumulate(backend *be, const void *x, void *y, size_t elements, dtype 
     cpu_add(be, inputs, 2, y, elements, type);
 }
 
-void cpu_convert(backend *be, const void *x, dtype from, void *y, dtype to, size_t elements) {
+void cpu_upload_floats(backend *be, void *to, dtype type, const float *from_host, size_t elements) {
     const size_t blocks = block_count(elements);
 #pragma omp parallel for num_threads(be->threads) if (elements >= CPU_PARALLEL_MIN) schedule(static)
     for (size_t b = 0; b < blocks; b++) {
         const size_t start = b * BLOCK, size = block_size(elements, start);
-        if (from == to)
-            memcpy(element_to(y, start, to), element_at(x, start, from), size * dtype_size(to));
-        else if (to == BF16)
-            narrow((const float *)x + start, (bf16 *)y + start, size);
+        if (type == BF16)
+            narrow(from_host + start, (bf16 *)to + start, size);
         else
-            widen((const bf16 *)x + start, (float *)y + start, size);
+            memcpy((float *)to + start, from_host + start, size * sizeof(float));
     }
 }
 
