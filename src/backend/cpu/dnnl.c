@@ -250,30 +250,44 @@ static dnnl_status_t execute(const_dnnl_primitive_t primitive, dnnl_stream_t str
     return e == dnnl_success ? dnnl_stream_wait(stream) : e;
 }
 
+int dnnl_pass_reorder(cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace) {
+    if (p->reorder == NULL) return 0;
+    dnnl_status_t e = aim(p, PLAIN_W, w);
+    if (e == dnnl_success) e = aim(p, W, workspace);
+    if (e == dnnl_success) e = aim(p, REORDER_SCRATCH, (unsigned char *)workspace + p->weight_bytes);
+    return (int)(e == dnnl_success ? execute(p->reorder, dnnl->stream, p->memory[REORDER_SCRATCH] != NULL ? 3 : 2, p->reorder_args) : e);
+}
+
+static dnnl_status_t compute(const cpu_dnnl *dnnl, dnnl_pass *p, void *workspace) {
+    const dnnl_status_t e = aim(p, SCRATCH, (unsigned char *)workspace + p->weight_bytes);
+    return e == dnnl_success ? execute(p->primitive, dnnl->stream, p->arg_count, p->args) : e;
+}
+
 int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void *b, void *workspace) {
-    unsigned char *const scratch = (unsigned char *)workspace + p->weight_bytes;
-    const int reorder_count = p->memory[REORDER_SCRATCH] != NULL ? 3 : 2;
-    void *const handles[SLOTS] = {[X] = x,
-                                  [Y] = y,
-                                  [W] = p->reorder != NULL ? workspace : w,
-                                  [B] = b,
-                                  [SCRATCH] = scratch,
-                                  [PLAIN_W] = w,
-                                  [REORDER_SCRATCH] = scratch};
+    void *const handles[SCRATCH] = {[X] = x, [Y] = y, [W] = p->reorder != NULL ? workspace : w, [B] = b};
     dnnl_status_t e = dnnl_success;
-    for (int slot = X; slot < SLOTS && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
-    if (e == dnnl_success && p->reorder != NULL && p->kind != BACKWARD_WEIGHTS)
-        e = execute(p->reorder, dnnl->stream, reorder_count, p->reorder_args);
-    if (e == dnnl_success) e = execute(p->primitive, dnnl->stream, p->arg_count, p->args);
-    if (e == dnnl_success && p->reorder != NULL && p->kind == BACKWARD_WEIGHTS)
-        e = execute(p->reorder, dnnl->stream, reorder_count, p->reorder_args);
+    for (int slot = X; slot < SCRATCH && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
+    if (e == dnnl_success && p->kind != BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
+    if (e == dnnl_success) e = compute(dnnl, p, workspace);
+    if (e == dnnl_success && p->kind == BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
     return (int)e;
 }
 
 int dnnl_pass_kernel(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *workspace) {
-    void *const handles[SCRATCH + 1] = {
-        [X] = x, [Y] = y, [W] = workspace, [B] = workspace, [SCRATCH] = (unsigned char *)workspace + p->weight_bytes};
-    dnnl_status_t e = dnnl_success;
-    for (int slot = X; slot <= SCRATCH && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
-    return (int)(e == dnnl_success ? execute(p->primitive, dnnl->stream, p->arg_count, p->args) : e);
+    dnnl_status_t e = aim(p, X, x);
+    if (e == dnnl_success) e = aim(p, Y, y);
+    if (e == dnnl_success) e = compute(dnnl, p, workspace);
+    return (int)e;
+}
+
+const char *dnnl_pass_implementation(const dnnl_pass *p) {
+    const char *name = "";
+    const_dnnl_primitive_desc_t pd = NULL;
+    if (dnnl_primitive_get_primitive_desc(p->primitive, &pd) == dnnl_success)
+        (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
+    return name;
+}
+
+size_t dnnl_pass_reordered_bytes(const dnnl_pass *p) {
+    return p->reorder != NULL ? p->weight_bytes : 0;
 }

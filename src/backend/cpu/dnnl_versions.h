@@ -48,22 +48,24 @@ static inline void layout_destroy(layout *l) {
 
 #endif
 
-static inline bool implementation_is_jit(const_dnnl_primitive_desc_t pd) {
+/* Whether this implementation is code generated for the shape at hand; others are matrix products or plain loops. */
+static inline bool is_generated(const_dnnl_primitive_desc_t pd) {
     const char *name = "";
     (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
-    return strncmp(name, "jit", 3) == 0;
+    return strncmp(name, "jit", 3) == 0 || strncmp(name, "brg", 3) == 0;
 }
+
+/* The describe functions take the first implementation that fits, with no_generated the first of the other ones. */
 
 #if DNNL_VERSION_MAJOR == 2
 
-/* The first implementation, or the first that is not generated for the shape at hand ("jit"): matrix products or plain loops. */
 static inline dnnl_status_t choose(const void *op, const_dnnl_primitive_attr_t attr, dnnl_engine_t engine, const_dnnl_primitive_desc_t hint,
-                                   bool no_jit, dnnl_primitive_desc_t *out) {
+                                   bool no_generated, dnnl_primitive_desc_t *out) {
     dnnl_primitive_desc_iterator_t it = NULL;
     dnnl_status_t e = dnnl_primitive_desc_iterator_create(&it, op, attr, engine, hint);
     while (e == dnnl_success) {
         dnnl_primitive_desc_t pd = dnnl_primitive_desc_iterator_fetch(it);
-        if (!no_jit || !implementation_is_jit(pd)) {
+        if (!no_generated || !is_generated(pd)) {
             *out = pd;
             break;
         }
@@ -75,59 +77,61 @@ static inline dnnl_status_t choose(const void *op, const_dnnl_primitive_attr_t a
 }
 
 static inline dnnl_status_t describe_forward(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *x, const layout *w,
-                                             const layout *b, const layout *y, const window *g, bool no_jit, dnnl_primitive_desc_t *out) {
+                                             const layout *b, const layout *y, const window *g, bool no_generated,
+                                             dnnl_primitive_desc_t *out) {
     dnnl_convolution_desc_t op;
     const dnnl_status_t e = dnnl_dilated_convolution_forward_desc_init(&op, dnnl_forward_training, dnnl_convolution_direct, x, w, b, y,
                                                                        g->stride, g->dilation, g->padding, g->padding);
-    return e == dnnl_success ? choose(&op, attr, engine, NULL, no_jit, out) : e;
+    return e == dnnl_success ? choose(&op, attr, engine, NULL, no_generated, out) : e;
 }
 
 static inline dnnl_status_t describe_backward_data(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *dx,
                                                    const layout *w, const layout *dy, const window *g, const_dnnl_primitive_desc_t hint,
-                                                   bool no_jit, dnnl_primitive_desc_t *out) {
+                                                   bool no_generated, dnnl_primitive_desc_t *out) {
     dnnl_convolution_desc_t op;
     const dnnl_status_t e = dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, dx, w, dy, g->stride,
                                                                              g->dilation, g->padding, g->padding);
-    return e == dnnl_success ? choose(&op, attr, engine, hint, no_jit, out) : e;
+    return e == dnnl_success ? choose(&op, attr, engine, hint, no_generated, out) : e;
 }
 
 static inline dnnl_status_t describe_backward_weights(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *x,
                                                       const layout *dw, const layout *db, const layout *dy, const window *g,
-                                                      const_dnnl_primitive_desc_t hint, bool no_jit, dnnl_primitive_desc_t *out) {
+                                                      const_dnnl_primitive_desc_t hint, bool no_generated, dnnl_primitive_desc_t *out) {
     dnnl_convolution_desc_t op;
     const dnnl_status_t e = dnnl_dilated_convolution_backward_weights_desc_init(&op, dnnl_convolution_direct, x, dw, db, dy, g->stride,
                                                                                 g->dilation, g->padding, g->padding);
-    return e == dnnl_success ? choose(&op, attr, engine, hint, no_jit, out) : e;
+    return e == dnnl_success ? choose(&op, attr, engine, hint, no_generated, out) : e;
 }
 
 #else
 
-static inline dnnl_status_t choose(dnnl_status_t e, bool no_jit, dnnl_primitive_desc_t *pd) {
-    while (e == dnnl_success && no_jit && implementation_is_jit(*pd)) e = dnnl_primitive_desc_next_impl(*pd);
+static inline dnnl_status_t choose(dnnl_status_t e, bool no_generated, dnnl_primitive_desc_t *pd) {
+    while (e == dnnl_success && no_generated && is_generated(*pd)) e = dnnl_primitive_desc_next_impl(*pd);
     return e;
 }
 
 static inline dnnl_status_t describe_forward(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *x, const layout *w,
-                                             const layout *b, const layout *y, const window *g, bool no_jit, dnnl_primitive_desc_t *out) {
+                                             const layout *b, const layout *y, const window *g, bool no_generated,
+                                             dnnl_primitive_desc_t *out) {
     const dnnl_status_t e = dnnl_convolution_forward_primitive_desc_create(out, engine, dnnl_forward_training, dnnl_convolution_direct, x,
                                                                            w, b, y, g->stride, g->dilation, g->padding, g->padding, attr);
-    return choose(e, no_jit, out);
+    return choose(e, no_generated, out);
 }
 
 static inline dnnl_status_t describe_backward_data(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *dx,
                                                    const layout *w, const layout *dy, const window *g, const_dnnl_primitive_desc_t hint,
-                                                   bool no_jit, dnnl_primitive_desc_t *out) {
+                                                   bool no_generated, dnnl_primitive_desc_t *out) {
     const dnnl_status_t e = dnnl_convolution_backward_data_primitive_desc_create(out, engine, dnnl_convolution_direct, dx, w, dy, g->stride,
                                                                                  g->dilation, g->padding, g->padding, hint, attr);
-    return choose(e, no_jit, out);
+    return choose(e, no_generated, out);
 }
 
 static inline dnnl_status_t describe_backward_weights(dnnl_engine_t engine, const_dnnl_primitive_attr_t attr, const layout *x,
                                                       const layout *dw, const layout *db, const layout *dy, const window *g,
-                                                      const_dnnl_primitive_desc_t hint, bool no_jit, dnnl_primitive_desc_t *out) {
+                                                      const_dnnl_primitive_desc_t hint, bool no_generated, dnnl_primitive_desc_t *out) {
     const dnnl_status_t e = dnnl_convolution_backward_weights_primitive_desc_create(
         out, engine, dnnl_convolution_direct, x, dw, db, dy, g->stride, g->dilation, g->padding, g->padding, hint, attr);
-    return choose(e, no_jit, out);
+    return choose(e, no_generated, out);
 }
 
 #endif

@@ -1,0 +1,263 @@
+/*
+ * The convolutions of DeepLab-ResNet50 at output stride 8, geometry by geometry: time of oneDNN's kernel, its operations per second, what
+ * reordering the weights for it adds, and which kernel it is. Every layer has weights of its own and the layers run in the network's order,
+ * so that caches hold what they would in a step. The best of some rounds.
+ *
+ * usage: bench_convolutions [--threads N] [--images N] [--size N] [--classes N] [--bf16] [--rounds N] [--short]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/dnnl.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "model/graph.h"
+
+enum { MAX_LAYERS = 128 };
+
+typedef struct options {
+    int threads, images, size, classes, rounds;
+    bool brief; /* totals only */
+    dtype type;
+} options;
+
+typedef struct layer {
+    conv_desc d;
+    dnnl_pass *pass[PASSES];
+    float *w, *dw;
+    double kernel[PASSES], reorder[PASSES]; /* best seconds */
+} layer;
+
+typedef struct bench {
+    backend *be;
+    layer layers[MAX_LAYERS];
+    int count;
+    void *x, *y, *workspace;
+    float *bias;
+} bench;
+
+static void *must(void *p) {
+    if (p != NULL) return p;
+    (void)fprintf(stderr, "out of memory\n");
+    exit(5);
+}
+
+static double operations(const conv_desc *d) {
+    const double out = (double)conv_out(d->h, d->kernel, d->stride, d->padding, d->dilation) *
+                       conv_out(d->w, d->kernel, d->stride, d->padding, d->dilation);
+    return 2.0 * d->n * out * d->c_in * d->c_out * d->kernel * d->kernel;
+}
+
+static void *filled(backend *be, size_t count, dtype type, double range) {
+    float *host = must(malloc(count * sizeof *host));
+    void *p = must(be->ops->alloc(be, count * sizeof(float)));
+    random_stream s = random_open(1, RANDOM_TEST, count);
+    for (size_t i = 0; i < count; i++) host[i] = (float)random_range(&s, -range, range);
+    be->ops->upload_floats(be, p, type, host, count);
+    free(host);
+    return p;
+}
+
+/* Layers of the graph at this size. The classifier's output is float32. */
+static void add_layers(bench *b, const options *o) {
+    config c = {.model = {.backbone = BACKBONE_RESNET50, .output_stride = 8, .head = HEAD_DEEPLAB_V2}};
+    params p;
+    graph g;
+    entrain_error err = {ENTRAIN_OK, ""};
+    if (model_build(&c, o->classes, &p, &g, &err) != ENTRAIN_OK) exit((int)err.status);
+    int *side = must(calloc((size_t)g.count, sizeof *side));
+    for (int i = 0; i < g.count; i++) {
+        const node *q = &g.nodes[i];
+        const int in = q->kind == NODE_INPUT ? o->size : side[q->inputs[0]];
+        const bool windowed = q->kind == NODE_CONV || q->kind == NODE_MAXPOOL;
+        side[i] = windowed ? conv_out(in, q->kernel, q->stride, q->padding, q->dilation) : in;
+        if (q->kind != NODE_CONV || b->count == MAX_LAYERS) continue;
+        b->layers[b->count++].d = (conv_desc){
+            o->images,    in,   in,      g.nodes[q->inputs[0]].channels, q->channels, q->kernel, q->stride, q->padding, q->dilation, 1,
+            q->bias >= 0, true, o->type, q->logits ? F32 : o->type};
+    }
+    free(side);
+    graph_free(&g);
+    params_free(&p);
+}
+
+static void make(bench *b, const options *o) {
+    size_t workspace = 0, map = 0;
+    for (int i = 0; i < b->count; i++) {
+        layer *l = &b->layers[i];
+        const int e = dnnl_passes_create(b->be->state, &l->d, l->pass);
+        if (e != 0) {
+            (void)fprintf(stderr, "oneDNN cannot make layer %d (dnnl_status_t %d)\n", i, e);
+            exit(5);
+        }
+        for (int k = 0; k < PASSES; k++) {
+            l->kernel[k] = l->reorder[k] = 1e9;
+            if (dnnl_pass_workspace(l->pass[k]) > workspace) workspace = dnnl_pass_workspace(l->pass[k]);
+        }
+        const size_t count = (size_t)l->d.c_in * (size_t)l->d.c_out * (size_t)l->d.kernel * (size_t)l->d.kernel;
+        const size_t pixels = (size_t)l->d.n * (size_t)l->d.h * (size_t)l->d.w;
+        if (pixels * (size_t)l->d.c_in > map) map = pixels * (size_t)l->d.c_in;
+        if (pixels * (size_t)l->d.c_out > map) map = pixels * (size_t)l->d.c_out;
+        l->w = filled(b->be, count, F32, 0.05);
+        l->dw = filled(b->be, count, F32, 0.0);
+    }
+    b->workspace = must(b->be->ops->alloc(b->be, workspace));
+    b->x = filled(b->be, map, o->type, 1.0);
+    b->y = filled(b->be, map, o->type, 1.0);
+    b->bias = filled(b->be, 4096, F32, 1.0);
+}
+
+static void shorter(double *best, double since) {
+    const double seconds = log_seconds() - since;
+    if (seconds < *best) *best = seconds;
+}
+
+static void time_pass(const bench *b, layer *l, enum pass_kind k, bool first) {
+    dnnl_pass *const p = l->pass[k];
+    float *const w = k == BACKWARD_WEIGHTS ? l->dw : l->w;
+    double since = log_seconds();
+    if (first) {
+        (void)dnnl_pass_run(b->be->state, p, b->x, b->y, w, b->bias, b->workspace);
+        return;
+    }
+    if (k != BACKWARD_WEIGHTS) {
+        (void)dnnl_pass_reorder(b->be->state, p, w, b->workspace);
+        shorter(&l->reorder[k], since);
+        since = log_seconds();
+    }
+    (void)dnnl_pass_kernel(b->be->state, p, b->x, b->y, b->workspace);
+    shorter(&l->kernel[k], since);
+    since = log_seconds();
+    if (k != BACKWARD_WEIGHTS) return;
+    (void)dnnl_pass_reorder(b->be->state, p, w, b->workspace);
+    shorter(&l->reorder[k], since);
+}
+
+static void run(bench *b, int rounds) {
+    for (int r = 0; r <= rounds; r++) {
+        for (int i = 0; i < b->count; i++) time_pass(b, &b->layers[i], FORWARD, r == 0);
+        for (int i = b->count - 1; i >= 0; i--) {
+            time_pass(b, &b->layers[i], BACKWARD_WEIGHTS, r == 0);
+            if (i > 0) time_pass(b, &b->layers[i], BACKWARD_DATA, r == 0); /* images have no gradient */
+        }
+    }
+}
+
+static const char *const NAMES[PASSES] = {"forward", "data", "weights"};
+
+static bool same(const conv_desc *a, const conv_desc *b) {
+    return a->h == b->h && a->w == b->w && a->c_in == b->c_in && a->c_out == b->c_out && a->kernel == b->kernel && a->stride == b->stride &&
+           a->dilation == b->dilation;
+}
+
+/* One line for all layers of this geometry. */
+static void print_geometry(const bench *b, int first) {
+    const conv_desc *const d = &b->layers[first].d;
+    for (int k = 0; k < PASSES; k++) {
+        double kernel = 0.0, reorder = 0.0;
+        int count = 0;
+        for (int i = first; i < b->count; i++) {
+            const layer *l = &b->layers[i];
+            if (!same(&l->d, d) || l->kernel[k] > 1e8) continue;
+            kernel += l->kernel[k];
+            if (dnnl_pass_reordered_bytes(l->pass[k]) > 0) reorder += l->reorder[k];
+            count++;
+        }
+        if (count == 0) continue;
+        const size_t weights = (size_t)d->c_in * (size_t)d->c_out * (size_t)d->kernel * (size_t)d->kernel;
+        (void)printf("%2d x %4d->%4d k%d s%d d%-2d of %3dx%-3d %-8s %8.3f ms %7.1f GFLOP/s, reorder %7.3f ms %6.1f %% %6.1f GB/s  %s\n",
+                     count, d->c_in, d->c_out, d->kernel, d->stride, d->dilation, d->h, d->w, NAMES[k], 1e3 * kernel,
+                     count * operations(d) / kernel / 1e9, 1e3 * reorder, 100.0 * reorder / kernel,
+                     reorder > 0.0
+                         ? count * (4.0 * (double)weights + (double)dnnl_pass_reordered_bytes(b->layers[first].pass[k])) / reorder / 1e9
+                         : 0.0,
+                     dnnl_pass_implementation(b->layers[first].pass[k]));
+    }
+}
+
+static bool seen(const bench *b, int which) {
+    for (int i = 0; i < which; i++) {
+        if (same(&b->layers[i].d, &b->layers[which].d)) return true;
+    }
+    return false;
+}
+
+static void print(const bench *b, bool brief) {
+    double all_kernels = 0.0, all_reorders = 0.0, all_operations = 0.0;
+    for (int i = 0; !brief && i < b->count; i++) {
+        if (!seen(b, i)) print_geometry(b, i);
+    }
+    for (int k = 0; k < PASSES; k++) {
+        double kernel = 0.0, reorder = 0.0, ops = 0.0;
+        for (int i = 0; i < b->count; i++) {
+            const layer *l = &b->layers[i];
+            if (l->kernel[k] > 1e8) continue;
+            kernel += l->kernel[k];
+            reorder += l->reorder[k];
+            ops += operations(&l->d);
+        }
+        (void)printf("%-8s kernels %8.1f ms %7.1f GFLOP/s, reorders %7.1f ms %5.1f %%\n", NAMES[k], 1e3 * kernel, ops / kernel / 1e9,
+                     1e3 * reorder, 100.0 * reorder / kernel);
+        all_kernels += kernel;
+        all_reorders += reorder;
+        all_operations += ops;
+    }
+    (void)printf("%-8s kernels %8.1f ms %7.1f GFLOP/s, reorders %7.1f ms %5.1f %%\n", "all", 1e3 * all_kernels,
+                 all_operations / all_kernels / 1e9, 1e3 * all_reorders, 100.0 * all_reorders / all_kernels);
+}
+
+static int number(const char *text) {
+    const int n = atoi(text);
+    if (n > 0) return n;
+    (void)fprintf(stderr, "%s: expected a number above 0\n", text);
+    exit(2);
+}
+
+static options parse(int argc, char **argv) {
+    options o = {.images = 2, .size = 193, .classes = 150, .rounds = 5, .type = F32};
+    const struct {
+        const char *name;
+        int *value;
+    } numbers[] = {
+        {"--threads", &o.threads}, {"--images", &o.images}, {"--size", &o.size}, {"--classes", &o.classes}, {"--rounds", &o.rounds}};
+    for (int i = 1; i < argc; i++) {
+        bool known = strcmp(argv[i], "--bf16") == 0 || strcmp(argv[i], "--short") == 0;
+        if (strcmp(argv[i], "--bf16") == 0) o.type = BF16;
+        if (strcmp(argv[i], "--short") == 0) o.brief = true;
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers && i + 1 < argc && !known; k++) {
+            if (strcmp(argv[i], numbers[k].name) != 0) continue;
+            *numbers[k].value = number(argv[++i]);
+            known = true;
+        }
+        if (known) continue;
+        (void)fprintf(stderr,
+                      "usage: bench_convolutions [--threads N] [--images N] [--size N] [--classes N] [--bf16] [--rounds N] [--short]\n");
+        exit(2);
+    }
+    return o;
+}
+
+int main(int argc, char **argv) {
+    const options o = parse(argc, argv);
+    static bench b;
+    entrain_error err = {ENTRAIN_OK, ""};
+    if (backend_open_cpu(o.threads, &b.be, &err) != ENTRAIN_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return (int)err.status;
+    }
+    add_layers(&b, &o);
+    make(&b, &o);
+    run(&b, o.rounds);
+    (void)printf("%d threads, %d images of %dx%d, %s\n", b.be->threads, o.images, o.size, o.size, o.type == BF16 ? "bfloat16" : "float32");
+    print(&b, o.brief);
+    for (int i = 0; i < b.count; i++) {
+        for (int k = 0; k < PASSES; k++) dnnl_pass_free(b.layers[i].pass[k]);
+        b.be->ops->release(b.be, b.layers[i].w);
+        b.be->ops->release(b.be, b.layers[i].dw);
+    }
+    void *const device[] = {b.x, b.y, b.workspace, b.bias};
+    for (size_t k = 0; k < sizeof device / sizeof *device; k++) b.be->ops->release(b.be, device[k]);
+    backend_close(b.be);
+    return 0;
+}
