@@ -86,14 +86,17 @@ typedef struct norm_params {
     float *running_mean, *running_var; /* (C) where bn is among the methods; not gradients */
 } norm_params;
 
-/* What forward leaves for backward; carved from memory that the planner owns (norm_state_bytes). */
+/* A layer's numbers besides its maps, carved from memory that the planner owns. */
 typedef struct norm_state {
+    /* what forward leaves for backward: each layer's own (norm_state_bytes) */
     float *m, *v;   /* (N,C) moments: mean and biased variance over P; for type bn in evaluation m is the running mean, v unused */
     float *a, *b;   /* (N,C) coefficients: Y = a (X - m) + b, so b is B + A m of the formulas */
-    float *s1, *s2; /* (N,C) backward: sum g, sum g (X - m) */
-    float *dm, *dv; /* (N,C) backward: gradients of m and v */
     float *lambda;  /* (N,K) mixture; en only, for the others 1 or the static weights do not need it */
     double *bn;     /* (2C+1) packed sums for the bn collective, forward: [sum P m, sum P (v + m^2), sum P]; afterwards mean and variance */
+    void *kept;      /* private to the coefficient step */
+    /* what one pass alone needs: all layers share it (norm_shared_bytes) */
+    float *s1, *s2;  /* (N,C) backward: sum g, sum g (X - m) */
+    float *dm, *dv;  /* (N,C) backward: gradients of m and v */
     double *bn_grad; /* (2C) backward's collective: [sum dmu, sum dvar] of bn over images */
     void *scratch;   /* private to the coefficient step */
 } norm_state;
@@ -189,7 +192,7 @@ typedef struct backend_ops {
                         bool relu, void *y);
     /* s1 = sum g, s2 = sum g (x - m), with g = dy masked as mask says. */
     void (*norm_reduce)(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *m, float *s1, float *s2);
-    /* dx = a g + dm/P + 2 dv (x - m)/P; dresidual = g when not NULL. dx or dresidual may be dy. */
+    /* dx = a g + dm/P + 2 dv (x - m)/P; dresidual = g when not NULL. dx may be dy or x, dresidual may be dy. */
     void (*norm_backward)(backend *be, const void *dy, norm_mask mask, const void *x, norm_dims d, const float *a, const float *m,
                           const float *dm, const float *dv, void *dx, void *dresidual);
     /* The coefficient step, split where the collective goes: *_sums fills state->bn / bn_grad with this rank's part. */

@@ -64,6 +64,8 @@ static void prepare_norm(net *t, int id) {
     }
     r->call = (norm_call){&t->g->norm, dims_of(t, id), t->o.training, &r->params, &r->grads, &r->state};
     t->norm_bytes += norm_state_bytes(&t->g->norm, r->call.dims);
+    const size_t shared = norm_shared_bytes(&t->g->norm, r->call.dims);
+    if (shared > t->norm_shared_bytes) t->norm_shared_bytes = shared;
 }
 
 static entrain_status prepare_nodes(net *t, entrain_error *err) {
@@ -88,7 +90,7 @@ static entrain_status prepare_nodes(net *t, entrain_error *err) {
 
 static entrain_status allocate(net *t, entrain_error *err) {
     t->arena = t->be->ops->alloc(t->be, t->plan.arena_bytes);
-    t->norm_memory = t->be->ops->alloc(t->be, t->norm_bytes);
+    t->norm_memory = t->be->ops->alloc(t->be, t->norm_bytes + t->norm_shared_bytes);
     t->workspace = t->be->ops->alloc(t->be, t->workspace_bytes);
     if (t->arena == NULL || t->norm_memory == NULL || t->workspace == NULL)
         return error_set(err, ENTRAIN_DEVICE,
@@ -99,7 +101,7 @@ static entrain_status allocate(net *t, entrain_error *err) {
     size_t offset = 0;
     for (int i = 0; i < t->g->count; i++) {
         if (t->g->nodes[i].kind != NODE_NORM) continue;
-        norm_state_carve(&t->g->norm, t->nodes[i].call.dims, t->norm_memory + offset, &t->nodes[i].state);
+        norm_state_carve(&t->g->norm, t->nodes[i].call.dims, t->norm_memory + offset, t->norm_memory + t->norm_bytes, &t->nodes[i].state);
         offset += norm_state_bytes(&t->g->norm, t->nodes[i].call.dims);
     }
     return ENTRAIN_OK;
@@ -136,7 +138,7 @@ void net_free(net *t) {
 }
 
 net_memory net_get_memory(const net *t) {
-    net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes, .workspace = t->workspace_bytes};
+    net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes + t->norm_shared_bytes, .workspace = t->workspace_bytes};
     for (int i = 0; i < PLAN_KINDS; i++) {
         m.by_kind[i] = t->plan.kind_bytes[i];
         m.at_peak[i] = t->plan.peak_bytes[i];

@@ -45,7 +45,7 @@ struct net {
     int step_count, forward_count; /* the first forward_count steps are the forward pass */
     plan plan;
     char *arena, *norm_memory, *workspace;
-    size_t norm_bytes, workspace_bytes;
+    size_t norm_bytes, norm_shared_bytes, workspace_bytes; /* the shared part lies behind the layers' own */
     int loss_step;
     const void *images; /* of the pass under way, of the net's type */
     uint64_t first_position;

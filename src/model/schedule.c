@@ -136,6 +136,17 @@ static int receive_in_place(builder *b, int id, int dy, int *add) {
     return dy;
 }
 
+/*
+ * The same, writing over the input itself: the pass at hand is the last to read it. So it is for what a norm with a residual normalises,
+ * which is a convolution's output and nobody else's input.
+ */
+static int receive_over(builder *b, int id, int x, int *add) {
+    net_node *q = &b->t->nodes[id];
+    if (q->grad >= 0 || b->t->g->nodes[id].kind != NODE_CONV) return receive(b, id, add);
+    q->grad = x;
+    return x;
+}
+
 static void backward_step(builder *b, int id) {
     net *t = b->t;
     const node *q = &t->g->nodes[id];
@@ -152,7 +163,7 @@ static void backward_step(builder *b, int id) {
         s.x = t->nodes[q->inputs[0]].out;
         if (q->input_count > 1) {
             s.dresidual = receive_in_place(b, q->inputs[1], s.dy, &s.add_dresidual);
-            s.dx = receive(b, q->inputs[0], &s.add_dx);
+            s.dx = receive_over(b, q->inputs[0], s.x, &s.add_dx);
         } else {
             s.dx = receive_in_place(b, q->inputs[0], s.dy, &s.add_dx);
         }

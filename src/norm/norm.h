@@ -32,10 +32,13 @@ int norm_tensors(const norm_spec *spec, int c, norm_tensor out[NORM_MAX_TENSORS]
  * index: which stream of random numbers. */
 void norm_init_tensor(const norm_spec *spec, int c, const norm_tensor *t, uint64_t seed, uint64_t index, float *values);
 
-/* Bytes of a layer's state for n images of c channels, and its carving from memory of that size (64-byte aligned, zeroed by the caller
- * once). */
+/*
+ * Bytes of a layer's state for n images of c channels: what it keeps from forward to backward, and what a pass needs besides, which all
+ * layers may share. And its carving from two pieces of memory of those sizes (64-byte aligned, zeroed by the caller once).
+ */
 size_t norm_state_bytes(const norm_spec *spec, norm_dims d);
-void norm_state_carve(const norm_spec *spec, norm_dims d, void *memory, norm_state *out);
+size_t norm_shared_bytes(const norm_spec *spec, norm_dims d);
+void norm_state_carve(const norm_spec *spec, norm_dims d, void *memory, void *shared, norm_state *out);
 
 /*
  * Forward: y = relu?(norm(x) + residual?). In training bn uses the batch (all ranks' when spec->sync) and updates the running statistics;

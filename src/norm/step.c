@@ -38,39 +38,44 @@ static void take_sums(const norm_spec *spec, int c, carver *from, norm_step *s) 
     s->sums_count = from->used - begin;
 }
 
-static void take_ratios(size_t n, carver *from, norm_step *s) {
+/* Pieces of both kinds of memory: what is kept from forward to backward, and what a pass alone needs. */
+typedef struct carvers {
+    carver kept, passing;
+} carvers;
+
+static void take_ratios(size_t n, carvers *from, norm_step *s) {
     const size_t k = (size_t)s->k;
-    s->z = take(from, k * (size_t)s->blocks);
-    s->dz = take(from, k * (size_t)s->blocks);
-    s->outer = take(from, n * k * k);
-    s->h = take(from, n * (size_t)s->hidden);
+    s->z = take(&from->passing, k * (size_t)s->blocks);
+    s->dz = take(&from->passing, k * (size_t)s->blocks);
+    s->outer = take(&from->kept, n * k * k);
+    s->h = take(&from->kept, n * (size_t)s->hidden);
 }
 
-/* Fill out with pieces of base (NULL: only count). Returns how many doubles that makes. */
-static size_t layout(const norm_spec *spec, norm_dims d, double *base, norm_step *out) {
-    carver from = {.base = base};
+/* Fill out with pieces of from's memory (NULL: only count). */
+static void layout(const norm_spec *spec, norm_dims d, carvers *from, norm_step *out) {
     const size_t c = (size_t)d.c, rows = (size_t)spec->k * c;
     norm_step s = {.k = spec->k, .c = d.c, .r = norm_reduction(spec, d.c), .hidden = spec->pi * spec->k};
     const bool own_affine = spec->type == NORM_EN && !spec->affine_single;
     s.blocks = d.c / s.r;
-    s.lambda = take(&from, (size_t)d.n * (size_t)spec->k);
+    s.lambda = take(&from->kept, (size_t)d.n * (size_t)spec->k);
+    s.bn_rsd = take(&from->kept, c);
     s.weight_stride = own_affine ? d.c : 0;
     s.bias_stride = own_affine && !spec->shift_outside ? d.c : 0;
-    double **const method_rows[] = {&s.mu, &s.var, &s.rsd, &s.ph, &s.t, &s.dph};
-    for (size_t i = 0; i < sizeof method_rows / sizeof method_rows[0]; i++) *method_rows[i] = take(&from, rows);
-    double **const channel_rows[] = {&s.a, &s.b, &s.dmu, &s.dvar, &s.dm, &s.dv, &s.bn_rsd};
-    for (size_t i = 0; i < sizeof channel_rows / sizeof channel_rows[0]; i++) *channel_rows[i] = take(&from, c);
     double **const mixes[] = {&s.mean_mix, &s.var_mix, &s.mean_dmix, &s.var_dmix};
-    for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++) *mixes[i] = take(&from, (size_t)spec->k);
-    if (spec->type == NORM_SN) s.mixed = take(&from, 3 * c);
-    if (spec->type == NORM_EN) take_ratios((size_t)d.n, &from, &s);
-    take_sums(spec, d.c, &from, &s);
+    for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++) *mixes[i] = take(&from->kept, (size_t)spec->k);
+    double **const method_rows[] = {&s.mu, &s.var, &s.rsd, &s.ph, &s.t, &s.dph};
+    for (size_t i = 0; i < sizeof method_rows / sizeof method_rows[0]; i++) *method_rows[i] = take(&from->passing, rows);
+    double **const channel_rows[] = {&s.a, &s.b, &s.dmu, &s.dvar, &s.dm, &s.dv};
+    for (size_t i = 0; i < sizeof channel_rows / sizeof channel_rows[0]; i++) *channel_rows[i] = take(&from->passing, c);
+    if (spec->type == NORM_SN) s.mixed = take(&from->passing, 3 * c);
+    if (spec->type == NORM_EN) take_ratios((size_t)d.n, from, &s);
+    take_sums(spec, d.c, &from->passing, &s);
     *out = s;
-    return from.used;
 }
 
 void norm_step_open(const norm_call *call, norm_step *out) {
-    (void)layout(call->spec, call->dims, call->state->scratch, out);
+    carvers from = {{call->state->kept, 0}, {call->state->scratch, 0}};
+    layout(call->spec, call->dims, &from, out);
     out->call = call;
 }
 
@@ -102,24 +107,40 @@ static void *take_bytes(unsigned char *base, size_t *used, size_t bytes) {
     return piece;
 }
 
-static size_t carve(const norm_spec *spec, norm_dims d, unsigned char *base, norm_state *out) {
+/* Bytes taken from each of the two. */
+typedef struct taken {
+    size_t kept, shared;
+} taken;
+
+static taken carve(const norm_spec *spec, norm_dims d, unsigned char *kept, unsigned char *shared, norm_state *out) {
     const size_t maps = (size_t)d.n * (size_t)d.c * sizeof(float);
-    size_t used = 0;
+    taken used = {0, 0};
+    carvers counted = {{NULL, 0}, {NULL, 0}};
     norm_step unused;
-    float **const channel_maps[] = {&out->m, &out->v, &out->a, &out->b, &out->s1, &out->s2, &out->dm, &out->dv};
-    for (size_t i = 0; i < sizeof channel_maps / sizeof channel_maps[0]; i++) *channel_maps[i] = take_bytes(base, &used, maps);
-    out->lambda = take_bytes(base, &used, (size_t)d.n * (size_t)spec->k * sizeof(float));
-    out->bn = take_bytes(base, &used, (2 * (size_t)d.c + 1) * sizeof(double));
-    out->bn_grad = take_bytes(base, &used, 2 * (size_t)d.c * sizeof(double));
-    out->scratch = take_bytes(base, &used, layout(spec, d, NULL, &unused) * sizeof(double));
+    layout(spec, d, &counted, &unused);
+    float **const kept_maps[] = {&out->m, &out->v, &out->a, &out->b}, **const shared_maps[] = {&out->s1, &out->s2, &out->dm, &out->dv};
+    for (size_t i = 0; i < 4; i++) {
+        *kept_maps[i] = take_bytes(kept, &used.kept, maps);
+        *shared_maps[i] = take_bytes(shared, &used.shared, maps);
+    }
+    out->lambda = take_bytes(kept, &used.kept, (size_t)d.n * (size_t)spec->k * sizeof(float));
+    out->bn = take_bytes(kept, &used.kept, (2 * (size_t)d.c + 1) * sizeof(double));
+    out->kept = take_bytes(kept, &used.kept, counted.kept.used * sizeof(double));
+    out->bn_grad = take_bytes(shared, &used.shared, 2 * (size_t)d.c * sizeof(double));
+    out->scratch = take_bytes(shared, &used.shared, counted.passing.used * sizeof(double));
     return used;
 }
 
 size_t norm_state_bytes(const norm_spec *spec, norm_dims d) {
     norm_state unused;
-    return carve(spec, d, NULL, &unused);
+    return carve(spec, d, NULL, NULL, &unused).kept;
 }
 
-void norm_state_carve(const norm_spec *spec, norm_dims d, void *memory, norm_state *out) {
-    (void)carve(spec, d, memory, out);
+size_t norm_shared_bytes(const norm_spec *spec, norm_dims d) {
+    norm_state unused;
+    return carve(spec, d, NULL, NULL, &unused).shared;
+}
+
+void norm_state_carve(const norm_spec *spec, norm_dims d, void *memory, void *shared, norm_state *out) {
+    (void)carve(spec, d, memory, shared, out);
 }

@@ -43,7 +43,7 @@ typedef struct norm_step {
     size_t sums_count;  /* ... of so many numbers */
 } norm_step;
 
-/* The step's view of call->state->scratch. */
+/* The step's view of call->state->kept and scratch. */
 void norm_step_open(const norm_call *call, norm_step *out);
 /* Zero the sums before the first image of a backward pass; afterwards round them to call->grads. */
 void norm_step_clear_sums(const norm_step *s);

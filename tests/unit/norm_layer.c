@@ -72,7 +72,8 @@ norm_layer *layer_new(const norm_spec *spec, norm_dims d) {
     (void)place_tensors(l, l->memory[0], &l->params);
     (void)place_tensors(l, l->memory[1], &l->grads);
     l->memory[2] = must(memory_alloc(norm_state_bytes(spec, d)));
-    norm_state_carve(spec, d, l->memory[2], &l->state);
+    l->memory[4] = must(memory_alloc(norm_shared_bytes(spec, d)));
+    norm_state_carve(spec, d, l->memory[2], l->memory[4], &l->state);
     float *maps = l->memory[3] = must(memory_alloc(6 * l->elements * sizeof(float)));
     float **const names[] = {&l->x, &l->residual, &l->y, &l->dy, &l->dx, &l->dresidual};
     for (size_t i = 0; i < 6; i++) *names[i] = maps + i * l->elements;
@@ -82,7 +83,7 @@ norm_layer *layer_new(const norm_spec *spec, norm_dims d) {
 }
 
 void layer_free(norm_layer *l) {
-    for (size_t i = 0; i < 4; i++) memory_free(l->memory[i]);
+    for (size_t i = 0; i < 5; i++) memory_free(l->memory[i]);
     free(l);
 }
 

@@ -24,7 +24,7 @@ typedef struct norm_layer {
     norm_params params, grads;
     norm_state state;
     float *x, *residual, *y, *dy, *dx, *dresidual; /* (N,P,C) */
-    void *memory[4];                               /* what layer_free gives back */
+    void *memory[5];                               /* what layer_free gives back */
 } norm_layer;
 
 norm_layer *layer_new(const norm_spec *spec, norm_dims d);

@@ -114,6 +114,7 @@ static void check_training(norm_layer *l, reference *r, const char *name, const 
     if (l->spec->type == NORM_EN)
         assert_within(worst_error(l->state.lambda, r->lambda, (size_t)(l->d.n * l->spec->k), 1.0), v->output_bound, "lambda", name, l->d);
 
+    memset(l->memory[4], 0xFF, norm_shared_bytes(l->spec, l->d)); /* other layers have used it meanwhile */
     for (int times = 0; times < 2; times++) /* twice, for gradients are overwritten, not added to */
         assert_int_equal(norm_backward(be, self, &call, l->dy, v->relu, v->residual ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
                          ENTRAIN_OK);
@@ -132,7 +133,8 @@ static void check_training(norm_layer *l, reference *r, const char *name, const 
 static void check_evaluation(norm_layer *l, reference *r, const char *name, const variant *v) {
     const norm_call call = layer_call(l, false);
     const norm_dims d = l->d;
-    memset(l->memory[2], 0xFF, norm_state_bytes(l->spec, d)); /* NaN: nothing of the training pass may enter */
+    memset(l->memory[2], 0xFF, norm_state_bytes(l->spec, d));
+    memset(l->memory[4], 0xFF, norm_shared_bytes(l->spec, d)); /* NaN: nothing of the training pass may enter */
     layer_to_reference(l, r);
     r->training = false;
     assert_int_equal(norm_forward(be, self, &call, l->x, v->residual ? l->residual : NULL, v->relu, l->y), ENTRAIN_OK);
