@@ -61,13 +61,30 @@ static entrain_status communication(const trainer *t, entrain_error *err) {
     return error_set(err, ENTRAIN_COMM, "step %lld: %s", (long long)t->step + 1, t->job->c->error.text);
 }
 
+/*
+ * The norm of the summed gradients. Each rank has all of them and looks at its share, so that the work, which is reading, is divided too;
+ * a NaN or an infinity anywhere reaches all. Collective.
+ */
+static entrain_status gradient_norm(trainer *t, double *norm, entrain_error *err) {
+    enum { LINE = 16 };
+    backend *be = t->job->be;
+    comm *c = t->job->c;
+    int64_t begin, end;
+    comm_share((int64_t)(t->params.learned_floats / LINE), c->rank, c->size, &begin, &end); /* the arena is whole lines */
+    double squares = be->ops->sum_squares(be, t->params.grad + begin * LINE, (size_t)(end - begin) * LINE);
+    if (comm_allreduce(c, &squares, 1, COMM_F64, NULL) != ENTRAIN_OK) return communication(t, err);
+    *norm = sqrt(squares);
+    return ENTRAIN_OK;
+}
+
 /* Wait for the gradients' sums over ranks, find their norm, clip, update. first: the batch's first position. */
 static entrain_status update(trainer *t, uint64_t first, step_result *out, entrain_error *err) {
     backend *be = t->job->be;
     const config *c = t->c;
     params *p = &t->params;
     if (comm_allreduce_wait(t->job->c, be->stream) != ENTRAIN_OK) return communication(t, err);
-    out->grad_norm = sqrt(be->ops->sum_squares(be, p->grad, p->learned_floats));
+    const entrain_status status = gradient_norm(t, &out->grad_norm, err);
+    if (status != ENTRAIN_OK) return status;
     if (!isfinite(out->grad_norm)) {
         char what[128];
         (void)snprintf(what, sizeof what, "the gradient's norm is %g while the loss is %g", fabs(out->grad_norm), out->loss);
