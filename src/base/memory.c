@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -11,10 +12,19 @@ size_t memory_round(size_t bytes) {
 }
 
 void *memory_alloc(size_t bytes) {
+    void *p = memory_reserve(bytes);
+    if (p != NULL) memset(p, 0, memory_round(bytes > 0 ? bytes : 1));
+    return p;
+}
+
+void *memory_reserve(size_t bytes) {
+    static const size_t huge = (size_t)2 << 20, large = (size_t)16 << 20; /* the rounding costs at most an eighth */
     const size_t size = memory_round(bytes > 0 ? bytes : 1);
     if (size < bytes) return NULL;
-    void *p = aligned_alloc(MEMORY_ALIGNMENT, size);
-    if (p != NULL) memset(p, 0, size);
+    if (size < large) return aligned_alloc(MEMORY_ALIGNMENT, size);
+    const size_t rounded = (size + huge - 1) / huge * huge;
+    void *p = aligned_alloc(huge, rounded);
+    if (p != NULL) (void)madvise(p, rounded, MADV_HUGEPAGE); /* fewer address translations to look up; not everywhere to be had */
     return p;
 }
 

@@ -19,7 +19,9 @@ static char *map(int file, size_t bytes) {
     struct stat st;
     const bool fits = fstat(file, &st) == 0 && (size_t)st.st_size == bytes;
     void *p = fits ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED) return NULL;
+    (void)madvise(p, bytes, MADV_HUGEPAGE); /* where the system gives them to shared memory at all */
+    return p;
 }
 
 /* Each thread touches the part that it works on later, so that it is that thread's memory where processors have memories of their own. */

@@ -64,6 +64,10 @@ void update_begin(update *u, double lr) {
     u->nonfinite_node = INT_MAX;
 }
 
+static size_t length(const bucket *b) {
+    return b->end - b->begin;
+}
+
 static float *gradients(const update *u, const bucket *b) {
     return u->p->grad + (u->at_once ? 0 : b->begin);
 }
@@ -78,14 +82,6 @@ static void find_nonfinite(update *u, const bucket *b) {
     }
 }
 
-/* Add to the squares; false once they are not finite. */
-static bool add_squares(update *u, const bucket *b) {
-    const double before = u->squares;
-    u->squares += u->p->be->ops->sum_squares(u->p->be, gradients(u, b), b->end - b->begin);
-    if (isfinite(before) && !isfinite(u->squares)) find_nonfinite(u, b);
-    return isfinite(u->squares);
-}
-
 static void step(const update *u, int k, double scale) {
     const bucket *b = &u->buckets.list[k];
     const int first = u->first_segment[k];
@@ -98,20 +94,36 @@ entrain_status update_node(void *context, int id) {
     const bucket *b = buckets_next(&u->buckets, id);
     entrain_status status = ENTRAIN_OK;
     if (b != NULL && u->at_once && isfinite(u->squares)) {
-        if (add_squares(u, b))
+        u->squares += u->p->be->ops->sum_squares(u->p->be, gradients(u, b), length(b));
+        if (isfinite(u->squares)) {
             step(u, (int)(b - u->buckets.list), 1.0);
-        else
+        } else {
+            find_nonfinite(u, b);
             u->nonfinite_node = b > u->buckets.list ? b[-1].node : INT_MAX;
+        }
     }
     if (u->ranks->size == 1) return ENTRAIN_OK;
-    if (b != NULL) status = comm_allreduce_start(u->ranks, gradients(u, b), b->end - b->begin, COMM_F32, u->p->be->stream);
+    if (b != NULL) status = comm_allreduce_start(u->ranks, gradients(u, b), length(b), COMM_F32, u->p->be->stream);
     return status == ENTRAIN_OK ? comm_progress(u->ranks) : status;
 }
 
+/*
+ * The squares of all gradients. Each rank has the sums of all and looks at its share of the buckets, so that the work, which is reading, is
+ * divided too; a NaN or an infinity anywhere reaches all. Collective.
+ */
+static entrain_status all_squares(update *u) {
+    for (int k = u->ranks->rank; k < u->buckets.count; k += u->ranks->size)
+        u->squares += u->p->be->ops->sum_squares(u->p->be, gradients(u, &u->buckets.list[k]), length(&u->buckets.list[k]));
+    if (comm_allreduce(u->ranks, &u->squares, 1, COMM_F64, NULL) != ENTRAIN_OK) return ENTRAIN_COMM;
+    for (int k = 0; k < u->buckets.count && !isfinite(u->squares); k++) find_nonfinite(u, &u->buckets.list[k]);
+    return ENTRAIN_OK;
+}
+
 entrain_status update_finish(update *u, double *grad_norm) {
-    const entrain_status status = u->ranks->size > 1 ? comm_allreduce_wait(u->ranks, u->p->be->stream) : ENTRAIN_OK;
+    entrain_status status = ENTRAIN_OK;
+    if (!u->at_once) status = comm_allreduce_wait(u->ranks, u->p->be->stream);
+    if (!u->at_once && status == ENTRAIN_OK) status = all_squares(u);
     if (status != ENTRAIN_OK) return status;
-    for (int k = 0; k < u->buckets.count && !u->at_once; k++) (void)add_squares(u, &u->buckets.list[k]);
     *grad_norm = sqrt(u->squares);
     if (u->at_once || !isfinite(*grad_norm)) return ENTRAIN_OK;
     const double clip = u->c->optimizer.clip_norm;

@@ -26,9 +26,14 @@ static bool cpu_supports(backend *be, dtype type) {
     return type == F32 || cpu_dnnl_has_bf16();
 }
 
+/* Zeroed by all threads, each a part like the one it works on later, so that the part is in that thread's own processor's memory. */
 static void *cpu_alloc(backend *be, size_t bytes) {
-    (void)be;
-    return memory_alloc(bytes);
+    char *p = memory_reserve(bytes);
+    const size_t piece = (size_t)1 << 21, pieces = (bytes + piece - 1) / piece;
+    if (p == NULL) return NULL;
+#pragma omp parallel for num_threads(be->threads) if (pieces > 1) schedule(static)
+    for (size_t i = 0; i < pieces; i++) memset(p + i * piece, 0, bytes - i * piece < piece ? bytes - i * piece : piece);
+    return p;
 }
 
 static void cpu_release(backend *be, void *p) {
