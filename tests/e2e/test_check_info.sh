@@ -47,7 +47,7 @@ check "the schema is JSON" python3 -m json.tool "$output"
 expect_code 0 entrain --version
 version=$(cat "$output")
 grep -Eqx 'entrain [0-9]+\.[0-9]+\.[0-9]+' "$output" || fail "--version prints: $version"
-for command in "" train check pack verify eval predict config info; do
+for command in "" train check pack verify eval predict bench config info; do
     for help in --help -h; do
         expect_code 0 entrain $command $help
         expect_text "entrain${command:+ }"
@@ -55,7 +55,7 @@ for command in "" train check pack verify eval predict config info; do
     done
 done
 expect_code 0 entrain --help
-expect_text train check pack verify eval predict config info "exit codes"
+expect_text train check pack verify eval predict bench config info "exit codes"
 expect_code 2 entrain
 expect_text "commands:"
 same_text "files in the working folder" "" "$(ls -A)"

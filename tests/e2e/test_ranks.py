@@ -8,6 +8,9 @@ kink, where two right float32 programs part): each change, and each gradient (th
 value is stored as float32, which may take up to 2^-24 of the tensor's norm from its change; the learning rate is so large that this is at
 most 2e-4 of any change, and it is allowed on both sides.
 
+bfloat16 has the same limits: an image's maps are the same bits wherever it is computed, and all sums are float32 or wider. Where the processor
+lacks the instructions it is skipped.
+
 Sums over ranks are also checked from the other side: with bn over each rank's own images (norm.sync false) the same comparison must fail.
 usage: test_ranks.py FOLDER, with shards under FOLDER/train
 """
@@ -207,6 +210,10 @@ def main():
     compare("en, fresh", {ranks: step(ranks, {}) for ranks in RANKS})
     compare("en, 100 steps in", later({"data.crop": [32, 48]}))
     smooth("bn, smooth start", {"norm.type": "bn"})
+    if "bf16 by the processor" in subprocess.run([PROGRAM, "info"], capture_output=True, text=True).stdout:
+        smooth("en, bfloat16, smooth start", {"train.precision": "bf16"})
+    else:
+        print("bfloat16: skipped, for the processor lacks the instructions")
     settings, one, before = smooth("en, smooth start", {})
     alone = step(2, {**settings, "norm.sync": False})
     errors = {n: share(v - one.tensors[n], one.tensors[n] - before[n]) for n, v in alone.tensors.items() if not is_statistic(n)}

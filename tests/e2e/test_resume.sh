@@ -101,4 +101,17 @@ for n in 1 2; do
     rm -rf "$run"
 done
 
+# The same bits in bfloat16; where the processor lacks it this is float32 once more.
+for n in 1 2; do
+    say "$n ranks: bfloat16, stopped by USR1"
+    every=(--set train.checkpoint_every=0 --set train.precision=bf16)
+    rm -rf "$work/unbroken-$n"
+    command_on $n "$work/unbroken-$n" "${every[@]}"
+    OMP_NUM_THREADS=1 expect_code 0 limited "${command[@]}" || give_up "the unbroken run failed"
+    every=(--set train.checkpoint_every=1 --set train.keep=2 --set train.precision=bf16)
+    command_on $n "$work/bf16-$n" "${every[@]}"
+    stop 75 step=3 USR1 command "$work/bf16-$n"
+    resume $n "$work/bf16-$n" "bfloat16, stopped by USR1"
+done
+
 finish
