@@ -1,5 +1,6 @@
 /* The program: picks the command by its name. A first argument that is no command is taken as the configuration of `entrain train`. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,7 +36,18 @@ static void print_help(FILE *to) {
                       "            75 stopped on request after writing a checkpoint (run again with --resume)\n");
 }
 
+/*
+ * Threads that wait for each other spin for milliseconds unless libgomp is told otherwise, and where another process wants their cores that
+ * made a step take eight times as long instead of twice; alone on the machine, short spinning costs nothing. libgomp reads its environment
+ * before main, hence the second start. Whoever has set either variable is left alone, and so is a program that cannot be started again.
+ */
+static void spin_shortly(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL) return;
+    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) (void)execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+    spin_shortly(argv);
     const char **words = (const char **)(void *)argv;
     if (argc < 2) {
         print_help(stderr);
