@@ -23,7 +23,8 @@ void entrain_print_info(const entrain_job *job) {
     (void)printf("ranks        %d (%s)\n", job->c->size, job->c->ops->name);
     (void)printf("CPUs         %d of %d allowed, %d threads a rank\n", job->cpus, job->online_cpus, job->be->threads);
     (void)printf("devices      %s; cuda: not in this version\n", job->be->ops->name);
-    (void)printf("precision    fp32, bf16 %s\n", job->be->ops->supports(job->be, BF16) ? "by the processor" : "not by this processor: float32 instead");
+    (void)printf("precision    fp32, bf16 %s\n",
+                 job->be->ops->supports(job->be, BF16) ? "by the processor" : "not by this processor: float32 instead");
     (void)printf("data sets   ");
     for (int i = 0; entrain_pack_name(i) != NULL; i++) (void)printf(" %s", entrain_pack_name(i));
     (void)printf("\n");

@@ -8,9 +8,9 @@
 #include "base/log.h"
 #include "data/image.h"
 #include "train/loaded.h"
-#include "train/precision.h"
 #include "train/logits.h"
 #include "train/pictures.h"
+#include "train/precision.h"
 
 enum { PATH_SIZE = 1024 };
 

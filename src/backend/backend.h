@@ -89,11 +89,11 @@ typedef struct norm_params {
 /* A layer's numbers besides its maps, carved from memory that the planner owns. */
 typedef struct norm_state {
     /* what forward leaves for backward: each layer's own (norm_state_bytes) */
-    float *m, *v;   /* (N,C) moments: mean and biased variance over P; for type bn in evaluation m is the running mean, v unused */
-    float *a, *b;   /* (N,C) coefficients: Y = a (X - m) + b, so b is B + A m of the formulas */
-    float *lambda;  /* (N,K) mixture; en only, for the others 1 or the static weights do not need it */
-    double *bn;     /* (2C+1) packed sums for the bn collective, forward: [sum P m, sum P (v + m^2), sum P]; afterwards mean and variance */
-    void *kept;      /* private to the coefficient step */
+    float *m, *v;  /* (N,C) moments: mean and biased variance over P; for type bn in evaluation m is the running mean, v unused */
+    float *a, *b;  /* (N,C) coefficients: Y = a (X - m) + b, so b is B + A m of the formulas */
+    float *lambda; /* (N,K) mixture; en only, for the others 1 or the static weights do not need it */
+    double *bn;    /* (2C+1) packed sums for the bn collective, forward: [sum P m, sum P (v + m^2), sum P]; afterwards mean and variance */
+    void *kept;    /* private to the coefficient step */
     /* what one pass alone needs: all layers share it (norm_shared_bytes) */
     float *s1, *s2;  /* (N,C) backward: sum g, sum g (X - m) */
     float *dm, *dv;  /* (N,C) backward: gradients of m and v */

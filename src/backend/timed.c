@@ -103,8 +103,7 @@ static double tensor_bytes(const tensor *t) {
 }
 
 static void timed_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax) {
-    TIMED(OP_POOL, tensor_bytes(x) + tensor_bytes(y) + (double)tensor_count(y),
-          maxpool_forward(be, x, kernel, stride, padding, y, argmax));
+    TIMED(OP_POOL, tensor_bytes(x) + tensor_bytes(y) + (double)tensor_count(y), maxpool_forward(be, x, kernel, stride, padding, y, argmax));
 }
 
 static void timed_maxpool_backward(backend *be, const tensor *dy, const uint8_t *argmax, int kernel, int stride, int padding, tensor *dx) {

@@ -44,7 +44,7 @@ typedef struct graph {
 int graph_input(graph *g, int channels);
 typedef struct conv_shape {
     int channels, kernel, stride, dilation; /* padding keeps the map's size at stride 1 */
-    bool bias; /* a classifier: its output is logits */
+    bool bias;                              /* a classifier: its output is logits */
 } conv_shape;
 int graph_conv(graph *g, const char *name, int input, conv_shape shape, bool head);
 /* residual -1 for none. */

@@ -42,10 +42,7 @@ static entrain_status prepare_conv(net *t, int id, entrain_error *err) {
                          .training = t->o.training,
                          .type = t->o.type,
                          .y_type = t->nodes[id].type};
-    if (t->be->ops->conv_create(t->be, &d, &t->nodes[id].cv, err) != ENTRAIN_OK) return error_prefix(err, "%s", q->name);
-    const size_t bytes = t->be->ops->conv_workspace(t->nodes[id].cv);
-    if (bytes > t->workspace_bytes) t->workspace_bytes = bytes;
-    return ENTRAIN_OK;
+    return t->be->ops->conv_create(t->be, &d, &t->nodes[id].cv, err) == ENTRAIN_OK ? ENTRAIN_OK : error_prefix(err, "%s", q->name);
 }
 
 static norm_dims dims_of(const net *t, int id) {
@@ -83,7 +80,7 @@ static entrain_status prepare_nodes(net *t, entrain_error *err) {
         if (heads[i] < 0) continue;
         const tensor logits = net_tensor(t, heads[i], NULL, F32);
         const size_t bytes = t->be->ops->upsample_loss_workspace(t->be, &logits, t->o.h, t->o.w);
-        if (bytes > t->workspace_bytes) t->workspace_bytes = bytes;
+        if (bytes > t->loss_workspace_bytes) t->loss_workspace_bytes = bytes;
     }
     return ENTRAIN_OK;
 }
@@ -91,13 +88,12 @@ static entrain_status prepare_nodes(net *t, entrain_error *err) {
 static entrain_status allocate(net *t, entrain_error *err) {
     t->arena = t->be->ops->alloc(t->be, t->plan.arena_bytes);
     t->norm_memory = t->be->ops->alloc(t->be, t->norm_bytes + t->norm_shared_bytes);
-    t->workspace = t->be->ops->alloc(t->be, t->workspace_bytes);
-    if (t->arena == NULL || t->norm_memory == NULL || t->workspace == NULL)
+    if (t->arena == NULL || t->norm_memory == NULL)
         return error_set(err, ENTRAIN_DEVICE,
-                         "not enough memory for %d images of %dx%d: activations and gradients need %.1f MiB, normalisation %.1f MiB, "
-                         "workspace %.1f MiB. Use a smaller train.global_batch or data.crop, or more ranks.",
-                         t->o.n, t->o.h, t->o.w, (double)t->plan.arena_bytes / 1048576.0, (double)t->norm_bytes / 1048576.0,
-                         (double)t->workspace_bytes / 1048576.0);
+                         "not enough memory for %d images of %dx%d: activations and gradients need %.1f MiB, normalisation %.1f MiB. "
+                         "Use a smaller train.global_batch or data.crop, or more ranks.",
+                         t->o.n, t->o.h, t->o.w, (double)t->plan.arena_bytes / 1048576.0,
+                         (double)(t->norm_bytes + t->norm_shared_bytes) / 1048576.0);
     size_t offset = 0;
     for (int i = 0; i < t->g->count; i++) {
         if (t->g->nodes[i].kind != NODE_NORM) continue;
@@ -128,7 +124,7 @@ void net_free(net *t) {
     if (t == NULL) return;
     for (int i = 0; t->nodes != NULL && i < t->g->count; i++)
         if (t->nodes[i].cv != NULL) t->be->ops->conv_destroy(t->be, t->nodes[i].cv);
-    char *const memory[] = {t->arena, t->norm_memory, t->workspace};
+    char *const memory[] = {t->arena, t->norm_memory};
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++)
         if (memory[i] != NULL) t->be->ops->release(t->be, memory[i]);
     plan_free(&t->plan);
@@ -138,7 +134,7 @@ void net_free(net *t) {
 }
 
 net_memory net_get_memory(const net *t) {
-    net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes + t->norm_shared_bytes, .workspace = t->workspace_bytes};
+    net_memory m = {.arena = t->plan.arena_bytes, .norm_state = t->norm_bytes + t->norm_shared_bytes};
     for (int i = 0; i < PLAN_KINDS; i++) {
         m.by_kind[i] = t->plan.kind_bytes[i];
         m.at_peak[i] = t->plan.peak_bytes[i];
@@ -172,7 +168,8 @@ void net_print_layers(const net *t) {
 }
 
 void net_print_plan(const net *t) {
-    static const char *const names[PLAN_KINDS] = {"activations", "recomputed activations", "activation gradients", "pooling indices"};
+    static const char *const names[PLAN_KINDS] = {"activations", "recomputed activations", "activation gradients", "pooling indices",
+                                                  "workspace"};
     const double mib = 1048576.0;
     const net_memory m = net_get_memory(t);
     const params *p = t->g->params;
@@ -185,9 +182,8 @@ void net_print_plan(const net *t) {
     }
     if (m.arena > peak) log_info("  %-28s %10.1f MiB", "gaps between them", (double)(m.arena - peak) / mib);
     log_info("  %-28s %10.1f MiB", "normalisation state", (double)m.norm_state / mib);
-    log_info("  %-28s %10.1f MiB", "workspace", (double)m.workspace / mib);
     const double floats = (double)p->learned_floats * sizeof(float);
     log_info("  %-28s %10.1f MiB", t->o.training ? "weights and momentum" : "weights", (t->o.training ? 2.0 : 1.0) * floats / mib);
     if (t->o.training) log_info("  %-28s %10.1f MiB", "weights' gradients", (double)p->grad_floats * sizeof(float) / mib);
-    log_info("  %-28s %10.1f MiB", "total", ((double)(m.arena + m.norm_state + m.workspace) + (double)params_bytes(p)) / mib);
+    log_info("  %-28s %10.1f MiB", "total", ((double)(m.arena + m.norm_state) + (double)params_bytes(p)) / mib);
 }

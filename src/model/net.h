@@ -27,12 +27,11 @@ typedef struct net net;
 
 /* What a net needs, in bytes. */
 typedef struct net_memory {
-    size_t arena;    /* activations and gradients, sharing memory */
-    size_t unshared; /* what they would take without sharing */
+    size_t arena;               /* activations, gradients and the workspace of convolutions and loss, sharing memory */
+    size_t unshared;            /* what they would take without sharing */
     size_t by_kind[PLAN_KINDS]; /* of these */
     size_t at_peak[PLAN_KINDS]; /* at the step that needs most; the arena is their sum and gaps between them */
-    size_t norm_state; /* moments and coefficients */
-    size_t workspace;  /* convolutions and loss */
+    size_t norm_state;          /* moments and coefficients */
 } net_memory;
 
 entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err);

@@ -18,16 +18,17 @@ typedef struct net_step {
     int dy;                    /* gradient of the output */
     int dx, dresidual;         /* where the inputs' gradients are written, -1 where nobody needs them */
     int add_dx, add_dresidual; /* then added to these, -1 for none: the input had a gradient already */
+    int workspace;             /* of this step alone, -1 for none */
 } net_step;
 
 /* One node at this net's size. */
 typedef struct net_node {
-    int h, w;   /* of the output */
-    int out;    /* buffer of the output */
-    int again;  /* buffer of the recomputed output, -1 where the output is kept */
-    int grad;   /* buffer of the output's gradient, -1 before one exists */
-    int index;  /* maxpool: buffer of the winners */
-    dtype type; /* of the output; the gradient is of the net's type */
+    int h, w;        /* of the output */
+    int out;         /* buffer of the output */
+    int again;       /* buffer of the recomputed output, -1 where the output is kept */
+    int grad;        /* buffer of the output's gradient, -1 before one exists */
+    int index;       /* maxpool: buffer of the winners */
+    dtype type;      /* of the output; the gradient is of the net's type */
     bool recomputed; /* the output is not kept for backward */
     conv *cv;
     norm_call call;
@@ -44,9 +45,10 @@ struct net {
     net_step *steps;
     int step_count, forward_count; /* the first forward_count steps are the forward pass */
     plan plan;
-    char *arena, *norm_memory, *workspace;
-    size_t norm_bytes, norm_shared_bytes, workspace_bytes; /* the shared part lies behind the layers' own */
+    char *arena, *norm_memory;
+    size_t norm_bytes, norm_shared_bytes; /* the shared part lies behind the layers' own */
     int loss_step;
+    size_t loss_workspace_bytes;
     const void *images; /* of the pass under way, of the net's type */
     uint64_t first_position;
 };

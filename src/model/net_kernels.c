@@ -3,7 +3,7 @@
 #include "model/net_internal.h"
 
 static void *at(const net *t, int buffer) {
-    return t->arena + t->plan.buffers[buffer].offset;
+    return buffer < 0 ? NULL : t->arena + t->plan.buffers[buffer].offset;
 }
 
 static double operations(const net *t, const node *q, int id) {
@@ -11,9 +11,9 @@ static double operations(const net *t, const node *q, int id) {
 }
 
 /* One kernel: the whole pass first, so that the workspace holds its weights and the caches what they would. */
-static double time_kernel(net *t, conv *cv, int pass, void *x, void *y) {
+static double time_kernel(net *t, const net_step *s, int pass, void *x, void *y) {
     const double since = log_seconds();
-    t->be->ops->conv_kernel(t->be, cv, pass, x, y, t->workspace);
+    t->be->ops->conv_kernel(t->be, t->nodes[s->node].cv, pass, x, y, at(t, s->workspace));
     return log_seconds() - since;
 }
 
@@ -23,8 +23,8 @@ static double forward_kernel(net *t, const net_step *s, double *seconds) {
     const params *p = t->g->params;
     const bool first = t->g->nodes[q->inputs[0]].kind == NODE_INPUT;
     const void *x = first ? t->images : at(t, s->x);
-    t->be->ops->conv_forward(t->be, cv, x, params_value(p, q->weight), params_value(p, q->bias), at(t, s->y), t->workspace);
-    seconds[0] += time_kernel(t, cv, 0, (void *)(uintptr_t)x, at(t, s->y));
+    t->be->ops->conv_forward(t->be, cv, x, params_value(p, q->weight), params_value(p, q->bias), at(t, s->y), at(t, s->workspace));
+    seconds[0] += time_kernel(t, s, 0, (void *)(uintptr_t)x, at(t, s->y));
     return operations(t, q, s->node);
 }
 
@@ -34,11 +34,11 @@ static double backward_kernels(net *t, const net_step *s, double *seconds) {
     const params *p = t->g->params;
     const bool first = t->g->nodes[q->inputs[0]].kind == NODE_INPUT;
     const void *x = first ? t->images : at(t, s->x);
-    t->be->ops->conv_backward_weights(t->be, cv, x, at(t, s->dy), params_grad(p, q->weight), params_grad(p, q->bias), t->workspace);
-    seconds[2] += time_kernel(t, cv, 2, (void *)(uintptr_t)x, at(t, s->dy));
+    t->be->ops->conv_backward_weights(t->be, cv, x, at(t, s->dy), params_grad(p, q->weight), params_grad(p, q->bias), at(t, s->workspace));
+    seconds[2] += time_kernel(t, s, 2, (void *)(uintptr_t)x, at(t, s->dy));
     if (s->dx < 0) return operations(t, q, s->node);
-    t->be->ops->conv_backward_data(t->be, cv, at(t, s->dy), params_value(p, q->weight), at(t, s->dx), t->workspace);
-    seconds[1] += time_kernel(t, cv, 1, at(t, s->dx), at(t, s->dy));
+    t->be->ops->conv_backward_data(t->be, cv, at(t, s->dy), params_value(p, q->weight), at(t, s->dx), at(t, s->workspace));
+    seconds[1] += time_kernel(t, s, 1, at(t, s->dx), at(t, s->dy));
     return 2.0 * operations(t, q, s->node);
 }
 

@@ -28,7 +28,7 @@ static entrain_status forward_step(net *t, const net_step *s, uint64_t first_pos
     tensor in = net_tensor(t, input, at(t, s->x), t->nodes[input].type);
     switch (q->kind) {
     case NODE_CONV:
-        ops->conv_forward(t->be, r->cv, x, params_value(t->g->params, q->weight), conv_bias(t, q), y, t->workspace);
+        ops->conv_forward(t->be, r->cv, x, params_value(t->g->params, q->weight), conv_bias(t, q), y, at(t, s->workspace));
         break;
     case NODE_NORM:
         return norm_forward(t->be, t->c, &r->call, x, at(t, s->residual), q->relu, y);
@@ -65,8 +65,8 @@ static entrain_status backward_step(net *t, const net_step *s, uint64_t first_po
     switch (q->kind) {
     case NODE_CONV:
         ops->conv_backward_weights(t->be, r->cv, x, dy, params_grad(t->g->params, q->weight), params_grad(t->g->params, q->bias),
-                                   t->workspace);
-        if (dx != NULL) ops->conv_backward_data(t->be, r->cv, dy, params_value(t->g->params, q->weight), dx, t->workspace);
+                                   at(t, s->workspace));
+        if (dx != NULL) ops->conv_backward_data(t->be, r->cv, dy, params_value(t->g->params, q->weight), dx, at(t, s->workspace));
         break;
     case NODE_NORM:
         status = norm_backward(t->be, t->c, &r->call, dy, q->relu, at(t, s->y), x, dx, at(t, s->dresidual));
@@ -88,8 +88,8 @@ static entrain_status backward_step(net *t, const net_step *s, uint64_t first_po
 
 static void recompute_step(const net *t, const net_step *s) {
     const net_node *r = &t->nodes[s->node];
-    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, at(t, s->residual), t->g->nodes[s->node].relu,
-                            at(t, s->y));
+    t->be->ops->norm_affine(t->be, at(t, s->x), r->call.dims, r->state.m, r->state.a, r->state.b, at(t, s->residual),
+                            t->g->nodes[s->node].relu, at(t, s->y));
 }
 
 entrain_status net_forward(net *t, const void *images, uint64_t first_position) {
@@ -112,7 +112,7 @@ void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]) {
         const net_node *r = &t->nodes[heads[i]];
         const tensor logits = net_tensor(t, heads[i], at(t, r->out), F32), gradient = net_tensor(t, heads[i], at(t, r->grad), t->o.type);
         t->be->ops->upsample_loss(t->be, &logits, labels, t->o.h, t->o.w, t->o.class_weights, r->grad >= 0 ? &gradient : NULL, &sums[i],
-                                  t->workspace);
+                                  at(t, t->steps[t->loss_step].workspace));
     }
 }
 

@@ -18,13 +18,13 @@ typedef struct param {
     char name[PARAM_NAME]; /* "backbone.layer1.0.conv1.weight" */
     int rank;              /* number of dimensions */
     int dims[PARAM_MAX_DIMS];
-    size_t count;     /* product of dims */
-    size_t offset;    /* floats into value/momentum, or into stats when not learned */
+    size_t count;       /* product of dims */
+    size_t offset;      /* floats into value/momentum, or into stats when not learned */
     size_t grad_offset; /* floats into grad: offset, unless gradients are folded */
-    bool learned;     /* false: running statistics */
-    bool decay;       /* takes weight decay whatever optimizer.decay_norm says */
-    bool head;        /* takes optimizer.head_lr_multiplier */
-    char methods[32]; /* norm weights: the layer's methods, "bn,in,ln"; "" elsewhere */
+    bool learned;       /* false: running statistics */
+    bool decay;         /* takes weight decay whatever optimizer.decay_norm says */
+    bool head;          /* takes optimizer.head_lr_multiplier */
+    char methods[32];   /* norm weights: the layer's methods, "bn,in,ln"; "" elsewhere */
 } param;
 
 typedef struct params {
@@ -34,8 +34,8 @@ typedef struct params {
     float *value, *momentum;                         /* (learned_floats), device memory of the backend */
     float *grad;                                     /* (grad_floats) */
     float *stats;                                    /* (stat_floats) */
-    backend *be;                        /* whose memory this is; not owned */
-    comm *c;                            /* whose memory the gradients are, NULL where they are the backend's; not owned */
+    backend *be;                                     /* whose memory this is; not owned */
+    comm *c;                                         /* whose memory the gradients are, NULL where they are the backend's; not owned */
 } params;
 
 /* Add a tensor before allocation; returns its index, -1 when out of memory. Offsets are aligned to 64 bytes. */

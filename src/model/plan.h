@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-typedef enum plan_kind { PLAN_ACTIVATION, PLAN_RECOMPUTED, PLAN_GRADIENT, PLAN_INDEX, PLAN_KINDS } plan_kind;
+typedef enum plan_kind { PLAN_ACTIVATION, PLAN_RECOMPUTED, PLAN_GRADIENT, PLAN_INDEX, PLAN_WORKSPACE, PLAN_KINDS } plan_kind;
 
 typedef struct plan_buffer {
     size_t bytes;

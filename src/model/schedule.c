@@ -45,13 +45,20 @@ static void emit(builder *b, const net_step *step) {
         t->steps = steps;
         b->capacity = capacity;
     }
-    const int buffers[] = {step->x, step->residual, step->y, step->dy, step->dx, step->dresidual, step->add_dx, step->add_dresidual};
+    const int buffers[] = {step->x,      step->residual,      step->y,        step->dy, step->dx, step->dresidual,
+                           step->add_dx, step->add_dresidual, step->workspace};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) touch(b, buffers[i]);
     t->steps[t->step_count++] = *step;
 }
 
+/* For one step of a convolution. */
+static int conv_workspace(builder *b, int id) {
+    const size_t bytes = b->t->be->ops->conv_workspace(b->t->nodes[id].cv);
+    return bytes > 0 ? new_buffer(b, bytes, PLAN_WORKSPACE) : -1;
+}
+
 static net_step blank(step_kind kind, int id) {
-    return (net_step){kind, id, -1, -1, -1, -1, -1, -1, -1, -1};
+    return (net_step){kind, id, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 }
 
 /* Of a node's output, and of its gradient. */
@@ -68,8 +75,8 @@ static bool has_residual(const node *q) {
 }
 
 /*
- * Whether node id's output is made again in backward: what follows from a kept X and a residual that is kept, or that follows from its own X
- * alone.
+ * Whether node id's output is made again in backward: what follows from a kept X and a residual that is kept, or that follows from its own
+ * X alone.
  */
 static bool is_recomputed(const net *t, int id) {
     const node *q = &t->g->nodes[id];
@@ -92,6 +99,7 @@ static void forward_steps(builder *b) {
             touch(b, t->nodes[i].index);
         }
         for (int k = 1; q->kind == NODE_ADD && k < q->input_count; k++) touch(b, t->nodes[q->inputs[k]].out);
+        if (q->kind == NODE_CONV) s.workspace = conv_workspace(b, i);
         const bool in_place = !t->o.training && q->kind == NODE_NORM;
         s.y = t->nodes[i].out = in_place ? s.x : new_buffer(b, value_bytes(t, i), PLAN_ACTIVATION);
         emit(b, &s);
@@ -155,6 +163,7 @@ static void backward_step(builder *b, int id) {
     if (s.dy < 0) return; /* nobody uses this node's output */
     switch (q->kind) {
     case NODE_CONV:
+        s.workspace = conv_workspace(b, id);
         s.x = output_of(b, q->inputs[0]);
         s.dx = receive(b, q->inputs[0], &s.add_dx);
         break;
@@ -195,7 +204,8 @@ static void loss_and_backward(builder *b) {
         t->nodes[heads[i]].grad = new_buffer(b, grad_bytes(t, heads[i]), PLAN_GRADIENT);
         touch(b, t->nodes[heads[i]].grad);
     }
-    const net_step s = blank(STEP_LOSS, t->g->logits);
+    net_step s = blank(STEP_LOSS, t->g->logits);
+    s.workspace = new_buffer(b, t->loss_workspace_bytes, PLAN_WORKSPACE);
     emit(b, &s);
     for (int i = t->g->count - 1; i > 0 && t->o.training && !b->failed; i--) backward_step(b, i);
 }

@@ -81,9 +81,8 @@ void trainer_print_banner(const trainer *t) {
         config_name("schedule.type", (int)c->schedule.type), c->optimizer.lr, (long long)c->schedule.warmup, c->optimizer.momentum,
         c->optimizer.weight_decay);
     const net_memory m = net_get_memory(t->net);
-    row("memory", "%.0f MiB a rank planned: activations %.0f, parameters %.0f, other %.0f",
-        trainer_planned_bytes(t) / 1048576.0, (double)m.arena / 1048576.0, (double)params_bytes(&t->params) / 1048576.0,
-        (double)(m.norm_state + m.workspace) / 1048576.0);
+    row("memory", "%.0f MiB a rank planned: activations %.0f, parameters %.0f, other %.0f", trainer_planned_bytes(t) / 1048576.0,
+        (double)m.arena / 1048576.0, (double)params_bytes(&t->params) / 1048576.0, (double)m.norm_state / 1048576.0);
     if (t->run[0] != '\0') row("run folder", "%s", t->run);
     warn_about_binding(job);
 }

@@ -185,8 +185,7 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
 double trainer_planned_bytes(const trainer *t) {
     const net_memory m = net_get_memory(t->net);
     const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
-    return (double)(m.arena + m.norm_state + m.workspace) + (double)params_bytes(&t->params) +
-           (double)(pixels * (3 * dtype_size(t->type) + 1));
+    return (double)(m.arena + m.norm_state) + (double)params_bytes(&t->params) + (double)(pixels * (3 * dtype_size(t->type) + 1));
 }
 
 void trainer_close(trainer *t) {

@@ -22,8 +22,8 @@ typedef struct trainer {
     char *dataset_json;     /* classes and colours, as stored in checkpoints */
     shard_set *train, *val; /* val NULL without data.val; both NULL for random images */
     int classes;
-    int height, width;      /* of a training batch */
-    int64_t begin, end;     /* this rank's places in each global batch */
+    int height, width;  /* of a training batch */
+    int64_t begin, end; /* this rank's places in each global batch */
     params params;
     graph graph;
     net *net;
@@ -32,7 +32,7 @@ typedef struct trainer {
     dtype type;           /* of activations */
     float *class_weights; /* device memory: (classes) or NULL */
     void *images;         /* device memory: (n,h,w,3) of that type */
-    uint8_t *labels;               /* device memory (n,h,w) */
+    uint8_t *labels;      /* device memory (n,h,w) */
     update update;
     int64_t step;     /* finished updates */
     double best_miou; /* -1 for none */

@@ -38,6 +38,13 @@ expect_text "entrain " "HDF5" "CPUs" "devices" "synthetic" "camvid"
 expect_code 0 ranks 2 "$ENTRAIN_PROGRAM" info
 expect_text "ranks        2"
 same_text "times that info is printed on 2 ranks" 1 "$(grep -c '^HDF5' "$output")"
+say "waiting threads spin shortly, unless told otherwise"
+expect_code 0 env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT OMP_DISPLAY_ENV=verbose "$ENTRAIN_PROGRAM" --version
+expect_text "GOMP_SPINCOUNT = '2000'"
+expect_code 0 env -u OMP_WAIT_POLICY GOMP_SPINCOUNT=77 OMP_DISPLAY_ENV=verbose "$ENTRAIN_PROGRAM" --version
+expect_text "GOMP_SPINCOUNT = '77'"
+expect_no_text "GOMP_SPINCOUNT = '2000'"
+
 expect_code 0 entrain config
 expect_text "train.global_batch" "norm.methods" "schedule.warmup"
 expect_code 0 entrain config --markdown

@@ -60,13 +60,8 @@ static float *gradients(comm *c, size_t bucket_bytes, bool shared, size_t *float
     assert_ok(buckets_make(&g, bucket_bytes, &sum.b, &err));
     assert_int_equal(sum.b.list[0].end, p.learned_floats);
     assert_int_equal(sum.b.list[sum.b.count - 1].begin, 0);
-    const net_options o = {.n = IMAGES,
-                           .h = SIDE,
-                           .w = SIDE,
-                           .training = true,
-                           .aux_weight = 0.4,
-                           .finished = sum_finished,
-                           .finished_context = &sum};
+    const net_options o = {
+        .n = IMAGES, .h = SIDE, .w = SIDE, .training = true, .aux_weight = 0.4, .finished = sum_finished, .finished_context = &sum};
     assert_ok(net_create(&g, be, c, &o, &t, &err));
     make_inputs(images, labels);
     for (int turn = 0; turn < 2; turn++) { /* the second pass writes over the sums of the first */

@@ -115,9 +115,10 @@ static void check_training(norm_layer *l, reference *r, const char *name, const 
         assert_within(worst_error(l->state.lambda, r->lambda, (size_t)(l->d.n * l->spec->k), 1.0), v->output_bound, "lambda", name, l->d);
 
     memset(l->memory[4], 0xFF, norm_shared_bytes(l->spec, l->d)); /* other layers have used it meanwhile */
-    for (int times = 0; times < 2; times++) /* twice, for gradients are overwritten, not added to */
-        assert_int_equal(norm_backward(be, self, &call, l->dy, v->relu, v->residual ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
-                         ENTRAIN_OK);
+    for (int times = 0; times < 2; times++)                       /* twice, for gradients are overwritten, not added to */
+        assert_int_equal(
+            norm_backward(be, self, &call, l->dy, v->relu, v->residual ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
+            ENTRAIN_OK);
     for (size_t i = 0; i < l->elements; i++) r->g[i] = v->relu && !(l->y[i] > 0.0f) ? 0.0 : (double)l->dy[i];
     reference_backward(r);
     if (v->residual) assert_within(worst_error(l->dresidual, r->g, l->elements, 0.0), 0.0, "residual's gradient", name, l->d);

@@ -144,8 +144,8 @@ static void pooling(void **state) {
         assert_rounded("max pooling", be, y);
         assert_true(check_same("winners", be, first, second, n));
         const pair dy = random_pair(be, n, 7), dmean = random_pair(be, count_of(point), 8);
-        const tensor dyn = tensor_of(out, dy.narrow, BF16), dyw = tensor_of(out, dy.wide, F32),
-                     dmn = tensor_of(point, dmean.narrow, BF16), dmw = tensor_of(point, dmean.wide, F32);
+        const tensor dyn = tensor_of(out, dy.narrow, BF16), dyw = tensor_of(out, dy.wide, F32), dmn = tensor_of(point, dmean.narrow, BF16),
+                     dmw = tensor_of(point, dmean.wide, F32);
         be->ops->maxpool_backward(be, &dyn, first, 3, 2, 1, &xn);
         be->ops->maxpool_backward(be, &dyw, second, 3, 2, 1, &xw);
         assert_rounded("max pooling backward", be, x);

@@ -125,7 +125,8 @@ static void dropout(void **state) {
         be->ops->dropout(be, &tx, rate, seed, layer, position, &ty);
         assert_true(check_device("dropout", be, fy, want, n, 1e-6));
         for (int i = 0; i < s[0]; i++) { /* one image at a time, as more ranks would do it */
-            tensor one_x = {fx + (size_t)i * image, 1, s[1], s[2], s[3], F32}, one_y = {apart + (size_t)i * image, 1, s[1], s[2], s[3], F32};
+            tensor one_x = {fx + (size_t)i * image, 1, s[1], s[2], s[3], F32},
+                   one_y = {apart + (size_t)i * image, 1, s[1], s[2], s[3], F32};
             be->ops->dropout(be, &one_x, rate, seed, layer, position + (uint64_t)i, &one_y);
         }
         assert_true(check_same("dropout by images", be, fy, apart, n * sizeof *fy));

@@ -19,6 +19,20 @@ static void no_two_alive_overlap(const plan *p) {
     }
 }
 
+/* What is alive at the worst step is the least that an arena can have. */
+static size_t peak_of(const plan *p) {
+    size_t most = 0, said = 0;
+    for (int step = 0; step < 64; step++) {
+        size_t sum = 0;
+        for (int i = 0; i < p->count; i++)
+            if (p->buffers[i].first >= 0 && p->buffers[i].first <= step && step <= p->buffers[i].last) sum += p->buffers[i].bytes;
+        if (sum > most) most = sum;
+    }
+    for (int kind = 0; kind < PLAN_KINDS; kind++) said += p->peak_bytes[kind];
+    assert_int_equal(said, most);
+    return most;
+}
+
 static void random_lives_never_overlap(void **state) {
     (void)state;
     random_stream s = random_open(1, RANDOM_TEST, 0);
@@ -33,6 +47,7 @@ static void random_lives_never_overlap(void **state) {
         }
         assert_int_equal(plan_assign(&p), 0);
         no_two_alive_overlap(&p);
+        assert_true(p.arena_bytes >= peak_of(&p));
         plan_free(&p);
     }
 }
@@ -49,6 +64,7 @@ static void a_chain_needs_two_buffers(void **state) {
     assert_int_equal(plan_assign(&p), 0);
     no_two_alive_overlap(&p);
     assert_int_equal(p.arena_bytes, 2 * memory_round(1000));
+    assert_int_equal(p.arena_bytes, peak_of(&p));
     assert_int_equal(p.kind_bytes[PLAN_ACTIVATION], 20 * memory_round(1000));
     plan_free(&p);
 }

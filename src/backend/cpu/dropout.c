@@ -42,4 +42,3 @@ void cpu_dropout(backend *be, const tensor *x, double rate, uint64_t seed, uint3
             dropout_block(from, to, first, size, s, threshold, factor, F32);
     }
 }
-

@@ -210,8 +210,8 @@ REDUCE(reduce_none_bf16, MASK_NONE, BF16)
 REDUCE(reduce_kept_bf16, MASK_KEPT, BF16)
 REDUCE(reduce_again_bf16, MASK_AGAIN, BF16)
 
-static reduce_function *const REDUCTIONS[2][3] = {[F32] = {reduce_none_f32, reduce_kept_f32, reduce_again_f32},
-                                                  [BF16] = {reduce_none_bf16, reduce_kept_bf16, reduce_again_bf16}};
+static reduce_function *const REDUCTIONS[2][3] = {
+    [F32] = {reduce_none_f32, reduce_kept_f32, reduce_again_f32}, [BF16] = {reduce_none_bf16, reduce_kept_bf16, reduce_again_bf16}};
 
 static void unit_reduce(const void *dy, norm_mask mask, const void *x, norm_dims d, const unit *u, const float *m, partial *out) {
     const size_t row = (size_t)u->n * (size_t)d.c + (size_t)u->channel;

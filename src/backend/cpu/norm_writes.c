@@ -44,8 +44,8 @@ static ALWAYS_INLINE void affine_rows(const void *x, int rows, int width, const 
 typedef void affine_function(const void *x, int rows, int width, const float *m, const float *a, const float *b, const void *residual,
                              void *y);
 #define AFFINE(name, added, relu, type)                                                                                                    \
-    SIMD_CLONES static void name(const void *x, int rows, int width, const float *m, const float *a, const float *b,                       \
-                                 const void *residual, void *y) {                                                                          \
+    SIMD_CLONES static void name(const void *x, int rows, int width, const float *m, const float *a, const float *b, const void *residual, \
+                                 void *y) {                                                                                                \
         affine_rows(x, rows, width, m, a, b, residual, y, added, relu, type);                                                              \
     }
 AFFINE(affine_plain_f32, false, false, F32)
@@ -104,8 +104,7 @@ static ALWAYS_INLINE void backward_rows(const void *dy, const void *y, const voi
 
 typedef void backward_function(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx, void *dresidual);
 #define BACKWARD(name, mask, residual, type)                                                                                               \
-    SIMD_CLONES static void name(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx,                    \
-                                 void *dresidual) {                                                                                        \
+    SIMD_CLONES static void name(const void *dy, const void *y, const void *x, int rows, int width, slopes s, void *dx, void *dresidual) { \
         backward_rows(dy, y, x, rows, width, s, dx, dresidual, mask, residual, type);                                                      \
     }
 BACKWARD(backward_none_f32, MASK_NONE, false, F32)
@@ -133,8 +132,7 @@ void cpu_norm_backward(backend *be, const void *dy, norm_mask mask, const void *
 #pragma omp parallel for num_threads(be->threads) schedule(static)
     for (long task = 0; task < (long)d.n * ranges; task++) {
         const range r = range_of(d, ranges, task);
-        const slopes s = {
-            a + r.row, kind == MASK_AGAIN ? mask.b + r.row : NULL, m + r.row, dm + r.row, dv + r.row, 1.0f / (float)d.p};
+        const slopes s = {a + r.row, kind == MASK_AGAIN ? mask.b + r.row : NULL, m + r.row, dm + r.row, dv + r.row, 1.0f / (float)d.p};
         rows(element_at(dy, r.element, d.type), kind == MASK_KEPT ? element_at(mask.y, r.element, d.type) : NULL,
              element_at(x, r.element, d.type), r.rows, d.c, s, element_to(dx, r.element, d.type),
              dresidual != NULL ? element_to(dresidual, r.element, d.type) : NULL);

@@ -40,7 +40,8 @@ void cpu_resize_forward(backend *be, const tensor *x, tensor *y) {
     for (int r = 0; r < rows; r++) {
         const bilinear_tap t = bilinear_at(r % y->h, x->h, y->h);
         const float *const image = (const float *)x->data + (size_t)(r / y->h) * (size_t)x->h * in_row;
-        resize_row(image + (size_t)t.i0 * in_row, image + (size_t)t.i1 * in_row, t.f, x->w, y->w, y->c, (float *)y->data + (size_t)r * out_row);
+        resize_row(image + (size_t)t.i0 * in_row, image + (size_t)t.i1 * in_row, t.f, x->w, y->w, y->c,
+                   (float *)y->data + (size_t)r * out_row);
     }
 }
 
