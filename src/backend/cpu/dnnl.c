@@ -250,12 +250,12 @@ static dnnl_status_t execute(const_dnnl_primitive_t primitive, dnnl_stream_t str
     return e == dnnl_success ? dnnl_stream_wait(stream) : e;
 }
 
-int dnnl_pass_reorder(cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace) {
-    if (p->reorder == NULL) return 0;
+static dnnl_status_t reorder(const cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace) {
+    if (p->reorder == NULL) return dnnl_success;
     dnnl_status_t e = aim(p, PLAIN_W, w);
     if (e == dnnl_success) e = aim(p, W, workspace);
     if (e == dnnl_success) e = aim(p, REORDER_SCRATCH, (unsigned char *)workspace + p->weight_bytes);
-    return (int)(e == dnnl_success ? execute(p->reorder, dnnl->stream, p->memory[REORDER_SCRATCH] != NULL ? 3 : 2, p->reorder_args) : e);
+    return e == dnnl_success ? execute(p->reorder, dnnl->stream, p->memory[REORDER_SCRATCH] != NULL ? 3 : 2, p->reorder_args) : e;
 }
 
 static dnnl_status_t compute(const cpu_dnnl *dnnl, dnnl_pass *p, void *workspace) {
@@ -267,9 +267,9 @@ int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void 
     void *const handles[SCRATCH] = {[X] = x, [Y] = y, [W] = p->reorder != NULL ? workspace : w, [B] = b};
     dnnl_status_t e = dnnl_success;
     for (int slot = X; slot < SCRATCH && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
-    if (e == dnnl_success && p->kind != BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
+    if (e == dnnl_success && p->kind != BACKWARD_WEIGHTS) e = reorder(dnnl, p, w, workspace);
     if (e == dnnl_success) e = compute(dnnl, p, workspace);
-    if (e == dnnl_success && p->kind == BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
+    if (e == dnnl_success && p->kind == BACKWARD_WEIGHTS) e = reorder(dnnl, p, w, workspace);
     return (int)e;
 }
 
@@ -286,8 +286,4 @@ const char *dnnl_pass_implementation(const dnnl_pass *p) {
     if (dnnl_primitive_get_primitive_desc(p->primitive, &pd) == dnnl_success)
         (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     return name;
-}
-
-size_t dnnl_pass_reordered_bytes(const dnnl_pass *p) {
-    return p->reorder != NULL ? p->weight_bytes : 0;
 }
