@@ -1,7 +1,7 @@
 /*
- * The convolutions of DeepLab-ResNet50 at output stride 8, geometry by geometry: time of oneDNN's kernel, its operations per second, what
- * reordering the weights for it adds, and which kernel it is. Every layer has weights of its own and the layers run in the network's order,
- * so that caches hold what they would in a step. The best of some rounds.
+ * The convolutions of DeepLab-ResNet50 at output stride 8, geometry by geometry: time of a pass's kernel and its operations per second,
+ * what the rest of the pass adds (above all the order of the weights), and which kernel it is; "by taps" as in taps.h. Every layer has
+ * weights of its own and the layers run in the network's order, so that caches hold what they would in a step. The best of some rounds.
  *
  * usage: bench_convolutions [--threads N] [--images N] [--size N] [--classes N] [--bf16] [--rounds N] [--short]
  */
@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/dnnl.h"
+#include "backend/cpu/cpu.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "model/graph.h"
 
-enum { MAX_LAYERS = 128 };
+enum { MAX_LAYERS = 128, PASSES = 3 };
 
 typedef struct options {
     int threads, images, size, classes, rounds;
@@ -24,9 +24,9 @@ typedef struct options {
 
 typedef struct layer {
     conv_desc d;
-    dnnl_pass *pass[PASSES];
+    conv *cv;
     float *w, *dw;
-    double kernel[PASSES], reorder[PASSES]; /* best seconds */
+    double kernel[PASSES], whole[PASSES]; /* best seconds; forward, data, weights */
 } layer;
 
 typedef struct bench {
@@ -86,15 +86,13 @@ static void make(bench *b, const options *o) {
     size_t workspace = 0, map = 0;
     for (int i = 0; i < b->count; i++) {
         layer *l = &b->layers[i];
-        const int e = dnnl_passes_create(b->be->state, &l->d, l->pass);
-        if (e != 0) {
-            (void)fprintf(stderr, "oneDNN cannot make layer %d (dnnl_status_t %d)\n", i, e);
-            exit(5);
+        entrain_error err = {ENTRAIN_OK, ""};
+        if (b->be->ops->conv_create(b->be, &l->d, &l->cv, &err) != ENTRAIN_OK) {
+            (void)fprintf(stderr, "%s\n", err.text);
+            exit((int)err.status);
         }
-        for (int k = 0; k < PASSES; k++) {
-            l->kernel[k] = l->reorder[k] = 1e9;
-            if (dnnl_pass_workspace(l->pass[k]) > workspace) workspace = dnnl_pass_workspace(l->pass[k]);
-        }
+        for (int k = 0; k < PASSES; k++) l->kernel[k] = l->whole[k] = 1e9;
+        if (b->be->ops->conv_workspace(l->cv) > workspace) workspace = b->be->ops->conv_workspace(l->cv);
         const size_t count = (size_t)l->d.c_in * (size_t)l->d.c_out * (size_t)l->d.kernel * (size_t)l->d.kernel;
         const size_t pixels = (size_t)l->d.n * (size_t)l->d.h * (size_t)l->d.w;
         if (pixels * (size_t)l->d.c_in > map) map = pixels * (size_t)l->d.c_in;
@@ -113,33 +111,25 @@ static void shorter(double *best, double since) {
     if (seconds < *best) *best = seconds;
 }
 
-static void time_pass(const bench *b, layer *l, enum pass_kind k, bool first) {
-    dnnl_pass *const p = l->pass[k];
-    float *const w = k == BACKWARD_WEIGHTS ? l->dw : l->w;
+static void time_pass(const bench *b, layer *l, int k) {
+    const backend_ops *const ops = b->be->ops;
+    float *const bias = l->d.bias ? b->bias : NULL;
     double since = log_seconds();
-    if (first) {
-        (void)dnnl_pass_run(b->be->state, p, b->x, b->y, w, b->bias, b->workspace);
-        return;
-    }
-    if (k != BACKWARD_WEIGHTS) {
-        (void)dnnl_pass_reorder(b->be->state, p, w, b->workspace);
-        shorter(&l->reorder[k], since);
-        since = log_seconds();
-    }
-    (void)dnnl_pass_kernel(b->be->state, p, b->x, b->y, b->workspace);
-    shorter(&l->kernel[k], since);
+    if (k == 0) ops->conv_forward(b->be, l->cv, b->x, l->w, bias, b->y, b->workspace);
+    if (k == 1) ops->conv_backward_data(b->be, l->cv, b->y, l->w, b->x, b->workspace);
+    if (k == 2) ops->conv_backward_weights(b->be, l->cv, b->x, b->y, l->dw, bias, b->workspace);
+    shorter(&l->whole[k], since);
     since = log_seconds();
-    if (k != BACKWARD_WEIGHTS) return;
-    (void)dnnl_pass_reorder(b->be->state, p, w, b->workspace);
-    shorter(&l->reorder[k], since);
+    ops->conv_kernel(b->be, l->cv, k, b->x, b->y, b->workspace);
+    shorter(&l->kernel[k], since);
 }
 
 static void run(bench *b, int rounds) {
     for (int r = 0; r <= rounds; r++) {
-        for (int i = 0; i < b->count; i++) time_pass(b, &b->layers[i], FORWARD, r == 0);
+        for (int i = 0; i < b->count; i++) time_pass(b, &b->layers[i], 0);
         for (int i = b->count - 1; i >= 0; i--) {
-            time_pass(b, &b->layers[i], BACKWARD_WEIGHTS, r == 0);
-            if (i > 0) time_pass(b, &b->layers[i], BACKWARD_DATA, r == 0); /* images have no gradient */
+            time_pass(b, &b->layers[i], 2);
+            if (i > 0) time_pass(b, &b->layers[i], 1); /* images have no gradient */
         }
     }
 }
@@ -151,28 +141,25 @@ static bool same(const conv_desc *a, const conv_desc *b) {
            a->dilation == b->dilation;
 }
 
-/* One line for all layers of this geometry. */
+/* One line a pass for all layers of this geometry. */
 static void print_geometry(const bench *b, int first) {
     const conv_desc *const d = &b->layers[first].d;
     for (int k = 0; k < PASSES; k++) {
-        double kernel = 0.0, reorder = 0.0;
+        double kernel = 0.0, whole = 0.0;
         int count = 0;
         for (int i = first; i < b->count; i++) {
             const layer *l = &b->layers[i];
             if (!same(&l->d, d) || l->kernel[k] > 1e8) continue;
             kernel += l->kernel[k];
-            if (dnnl_pass_reordered_bytes(l->pass[k]) > 0) reorder += l->reorder[k];
+            whole += l->whole[k];
             count++;
         }
         if (count == 0) continue;
-        const size_t weights = (size_t)d->c_in * (size_t)d->c_out * (size_t)d->kernel * (size_t)d->kernel;
-        (void)printf("%2d x %4d->%4d k%d s%d d%-2d of %3dx%-3d %-8s %8.3f ms %7.1f GFLOP/s, reorder %7.3f ms %6.1f %% %6.1f GB/s  %s\n",
-                     count, d->c_in, d->c_out, d->kernel, d->stride, d->dilation, d->h, d->w, NAMES[k], 1e3 * kernel,
-                     count * operations(d) / kernel / 1e9, 1e3 * reorder, 100.0 * reorder / kernel,
-                     reorder > 0.0
-                         ? count * (4.0 * (double)weights + (double)dnnl_pass_reordered_bytes(b->layers[first].pass[k])) / reorder / 1e9
-                         : 0.0,
-                     dnnl_pass_implementation(b->layers[first].pass[k]));
+        bool by_taps;
+        const char *const name = cpu_conv_implementation(b->layers[first].cv, k, &by_taps);
+        (void)printf("%2d x %4d->%4d k%d s%d d%-2d of %3dx%-3d %-8s %8.3f ms %7.1f GFLOP/s, rest %7.3f ms %6.1f %%  %s%s\n", count, d->c_in,
+                     d->c_out, d->kernel, d->stride, d->dilation, d->h, d->w, NAMES[k], 1e3 * kernel, count * operations(d) / kernel / 1e9,
+                     1e3 * (whole - kernel), 100.0 * (whole / kernel - 1.0), name, by_taps ? ", by taps" : "");
     }
 }
 
@@ -183,28 +170,29 @@ static bool seen(const bench *b, int which) {
     return false;
 }
 
+static void print_sum(const char *name, double kernel, double whole, double ops) {
+    (void)printf("%-8s kernels %8.1f ms %7.1f GFLOP/s, rest %7.1f ms %5.1f %%, together %8.1f ms\n", name, 1e3 * kernel, ops / kernel / 1e9,
+                 1e3 * (whole - kernel), 100.0 * (whole / kernel - 1.0), 1e3 * whole);
+}
+
 static void print(const bench *b, bool brief) {
-    double all_kernels = 0.0, all_reorders = 0.0, all_operations = 0.0;
+    double all[3] = {0.0, 0.0, 0.0};
     for (int i = 0; !brief && i < b->count; i++) {
         if (!seen(b, i)) print_geometry(b, i);
     }
     for (int k = 0; k < PASSES; k++) {
-        double kernel = 0.0, reorder = 0.0, ops = 0.0;
+        double sum[3] = {0.0, 0.0, 0.0};
         for (int i = 0; i < b->count; i++) {
             const layer *l = &b->layers[i];
             if (l->kernel[k] > 1e8) continue;
-            kernel += l->kernel[k];
-            reorder += l->reorder[k];
-            ops += operations(&l->d);
+            sum[0] += l->kernel[k];
+            sum[1] += l->whole[k];
+            sum[2] += operations(&l->d);
         }
-        (void)printf("%-8s kernels %8.1f ms %7.1f GFLOP/s, reorders %7.1f ms %5.1f %%\n", NAMES[k], 1e3 * kernel, ops / kernel / 1e9,
-                     1e3 * reorder, 100.0 * reorder / kernel);
-        all_kernels += kernel;
-        all_reorders += reorder;
-        all_operations += ops;
+        print_sum(NAMES[k], sum[0], sum[1], sum[2]);
+        for (int i = 0; i < 3; i++) all[i] += sum[i];
     }
-    (void)printf("%-8s kernels %8.1f ms %7.1f GFLOP/s, reorders %7.1f ms %5.1f %%\n", "all", 1e3 * all_kernels,
-                 all_operations / all_kernels / 1e9, 1e3 * all_reorders, 100.0 * all_reorders / all_kernels);
+    print_sum("all", all[0], all[1], all[2]);
 }
 
 static int number(const char *text) {
@@ -252,7 +240,7 @@ int main(int argc, char **argv) {
     (void)printf("%d threads, %d images of %dx%d, %s\n", b.be->threads, o.images, o.size, o.size, o.type == BF16 ? "bfloat16" : "float32");
     print(&b, o.brief);
     for (int i = 0; i < b.count; i++) {
-        for (int k = 0; k < PASSES; k++) dnnl_pass_free(b.layers[i].pass[k]);
+        b.be->ops->conv_destroy(b.be, b.layers[i].cv);
         b.be->ops->release(b.be, b.layers[i].w);
         b.be->ops->release(b.be, b.layers[i].dw);
     }

@@ -28,6 +28,8 @@ static const conv_desc CONVOLUTIONS[] = {
     {3, 19, 1, 2, 3, 7, 2, 3, 1, 1, true, true, F32, F32},        {2, 1, 9, 48, 8, 7, 1, 3, 1, 1, true, true, F32, F32},
     {2, 12, 17, 24, 65, 3, 1, 2, 2, 1, false, true, F32, F32},    {1, 12, 10, 96, 11, 1, 1, 0, 1, 1, true, true, F32, F32},
     {2, 11, 9, 16, 16, 3, 1, 4, 4, 2, true, true, F32, F32},      {3, 38, 14, 3, 48, 1, 2, 0, 1, 1, false, true, F32, F32},
+    {2, 12, 9, 192, 19, 3, 1, 6, 6, 1, true, true, F32, F32},     {2, 7, 9, 160, 11, 3, 1, 8, 8, 1, true, true, F32, F32},
+    {1, 13, 13, 640, 70, 3, 1, 12, 12, 1, true, true, F32, F32},  {2, 25, 25, 64, 5, 3, 1, 18, 18, 1, false, true, F32, F32},
     {2, 9, 9, 2, 4, 5, 1, 2, 1, 1, true, true, F32, F32},         {1, 13, 4, 32, 48, 3, 1, 12, 12, 1, true, true, F32, F32},
 };
 
@@ -127,16 +129,14 @@ static void free_case(backend *be, conv_case *c) {
     for (size_t k = 0; k < sizeof host / sizeof *host; k++) free(host[k]);
 }
 
-/* Workspace full of NaN, so that results made of what was left there show, and a guard behind it that nobody may write to. */
+/* Before each call the workspace is full of NaN, so that results made of what was left there show; behind it is a guard. */
 enum { GUARD = 4096 };
 
-static unsigned char *make_workspace(backend *be, size_t bytes) {
-    unsigned char *host = check_bytes(bytes + GUARD), *w = be->ops->alloc(be, bytes + GUARD);
-    assert_non_null(w);
-    memset(host, 0xFF, bytes + GUARD);
-    be->ops->upload(be, w, host, bytes + GUARD);
+static void spoil(backend *be, unsigned char *workspace, size_t bytes) {
+    unsigned char *host = check_bytes(bytes);
+    memset(host, 0xFF, bytes);
+    be->ops->upload(be, workspace, host, bytes);
     free(host);
-    return w;
 }
 
 static bool guard_whole(backend *be, const unsigned char *workspace, size_t bytes) {
@@ -157,13 +157,18 @@ static void convolution(backend *be, const conv_desc *d, const precision *p) {
     entrain_error err = {0};
     if (be->ops->conv_create(be, d, &cv, &err) != ENTRAIN_OK) fail_msg("%s: %s", name, err.text);
     const size_t workspace_bytes = be->ops->conv_workspace(cv);
-    unsigned char *workspace = make_workspace(be, workspace_bytes);
+    unsigned char *workspace = be->ops->alloc(be, workspace_bytes + GUARD);
+    assert_non_null(workspace);
+    spoil(be, workspace + workspace_bytes, GUARD);
     void *first[3] = {NULL};
     for (int round = 0; round < 2; round++) { /* the second time into other memory: the same bits */
         float *dw = check_blank(be, c.nw), *db = check_blank(be, c.nb);
         void *y = as_type(be, check_blank(be, c.ny), c.ny, d->y_type), *dx = as_type(be, check_blank(be, c.nx), c.nx, d->type);
+        spoil(be, workspace, workspace_bytes);
         be->ops->conv_forward(be, cv, c.on_x, c.on_w, d->bias ? c.on_b : NULL, y, workspace);
+        spoil(be, workspace, workspace_bytes);
         be->ops->conv_backward_data(be, cv, c.on_dy, c.on_w, dx, workspace);
+        spoil(be, workspace, workspace_bytes);
         be->ops->conv_backward_weights(be, cv, c.on_x, c.on_dy, dw, d->bias ? db : NULL, workspace);
         check(name, "y", be, y, d->y_type, c.y, c.ny, p->y);
         check(name, "dx", be, dx, d->type, c.dx, c.nx, p->dx);

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/dnnl.h"
+#include "backend/cpu/taps.h"
 #include "base/error.h"
 
 struct conv {
     conv_desc desc;
     dnnl_pass *pass[PASSES]; /* without training only FORWARD */
+    bool by_taps[PASSES];    /* the pass is taps_product's */
 };
 
 /* One line for messages. */
@@ -32,6 +33,25 @@ static bool sensible(const conv_desc *d) {
            conv_out(d->w, d->kernel, d->stride, d->padding, d->dilation) > 0;
 }
 
+/* All passes, and where another way is faster that one's instead. */
+static int make_passes(backend *be, conv *cv) {
+    const conv_desc product = taps_product(&cv->desc);
+    dnnl_pass *other[PASSES] = {NULL};
+    int e = dnnl_passes_create(be->state, &cv->desc, cv->pass);
+    for (int k = 0; k < PASSES && e == 0; k++) {
+        if (cv->pass[k] == NULL || !taps_suit(&cv->desc, (enum pass_kind)k, dnnl_pass_implementation(cv->pass[k]))) continue;
+        if (other[FORWARD] == NULL) e = dnnl_passes_create(be->state, &product, other);
+        if (e != 0) break;
+        dnnl_pass *const regular = cv->pass[k];
+        cv->pass[k] = other[k];
+        other[k] = NULL;
+        dnnl_pass_free(regular);
+        cv->by_taps[k] = true;
+    }
+    for (int k = 0; k < PASSES; k++) dnnl_pass_free(other[k]);
+    return e;
+}
+
 entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err) {
     *out = NULL;
     char what[256];
@@ -46,7 +66,7 @@ entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entr
     if (cv == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", what);
     cv->desc = *d;
     omp_set_num_threads(be->threads); /* a setting of each calling thread; oneDNN lays out its scratch memory for this number */
-    const int e = dnnl_passes_create(be->state, d, cv->pass);
+    const int e = make_passes(be, cv);
     if (e != 0) {
         cpu_conv_destroy(be, cv);
         return error_set(err, ENTRAIN_DEVICE, "%s: oneDNN cannot make it (dnnl_status_t %d)", what, e);
@@ -62,10 +82,15 @@ void cpu_conv_destroy(backend *be, conv *cv) {
     free(cv);
 }
 
+/* Of a pass by taps: the product's weights, its map, the workspace of the product. */
+static size_t product_offset(const conv *cv, enum pass_kind kind) {
+    return cv->by_taps[kind] ? taps_weight_bytes(&cv->desc) + taps_map_bytes(&cv->desc, kind) : 0;
+}
+
 size_t cpu_conv_workspace(const conv *cv) {
     size_t most = 0;
     for (int k = 0; k < PASSES; k++) {
-        const size_t bytes = cv->pass[k] != NULL ? dnnl_pass_workspace(cv->pass[k]) : 0;
+        const size_t bytes = cv->pass[k] != NULL ? product_offset(cv, (enum pass_kind)k) + dnnl_pass_workspace(cv->pass[k]) : 0;
         if (bytes > most) most = bytes;
     }
     return most;
@@ -76,9 +101,23 @@ static void *handle_of(const void *p) {
     return (void *)(uintptr_t)p;
 }
 
+static int run_taps(backend *be, const conv *cv, enum pass_kind kind, void *x, void *y, float *w, float *b, void *workspace) {
+    const conv_desc *const d = &cv->desc;
+    float *const all_w = workspace;
+    void *const all = (char *)workspace + taps_weight_bytes(d), *const rest = (char *)workspace + product_offset(cv, kind);
+    if (kind != BACKWARD_WEIGHTS) taps_spread_weights(d, w, all_w);
+    if (kind != FORWARD) taps_spread(d, y, all);
+    const int e = dnnl_pass_run(be->state, cv->pass[kind], x, all, all_w, NULL, rest);
+    if (kind == FORWARD) taps_sum(d, all, b, y);
+    if (kind == BACKWARD_WEIGHTS) taps_gather_weights(d, all_w, w);
+    if (kind == BACKWARD_WEIGHTS && b != NULL) taps_bias_gradient(d, y, b);
+    return e;
+}
+
 static void run(backend *be, conv *cv, enum pass_kind kind, void *x, void *y, void *w, void *b, void *workspace) {
     omp_set_num_threads(be->threads);
-    const int e = dnnl_pass_run(be->state, cv->pass[kind], x, y, w, b, workspace);
+    const int e =
+        cv->by_taps[kind] ? run_taps(be, cv, kind, x, y, w, b, workspace) : dnnl_pass_run(be->state, cv->pass[kind], x, y, w, b, workspace);
     if (e == 0) return;
     char what[256];
     geometry(&cv->desc, what, sizeof what);
@@ -99,5 +138,11 @@ void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void 
 
 void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace) {
     omp_set_num_threads(be->threads);
-    (void)dnnl_pass_kernel(be->state, cv->pass[pass], x, y, workspace);
+    void *const map = cv->by_taps[pass] ? (char *)workspace + taps_weight_bytes(&cv->desc) : y;
+    (void)dnnl_pass_kernel(be->state, cv->pass[pass], x, map, (char *)workspace + product_offset(cv, (enum pass_kind)pass));
+}
+
+const char *cpu_conv_implementation(const conv *cv, int pass, bool *by_taps) {
+    *by_taps = cv->by_taps[pass];
+    return cv->pass[pass] != NULL ? dnnl_pass_implementation(cv->pass[pass]) : "none";
 }

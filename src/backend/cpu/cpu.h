@@ -24,6 +24,8 @@ void cpu_conv_forward(backend *be, conv *cv, const void *x, const float *w, cons
 void cpu_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace);
 void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace);
 void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace);
+/* oneDNN's name for a pass's kernel, and whether that is a product over all taps (taps.h). */
+const char *cpu_conv_implementation(const conv *cv, int pass, bool *by_taps);
 
 /* pool.c */
 void cpu_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);

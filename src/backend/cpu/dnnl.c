@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/dnnl_versions.h"
+#include "backend/cpu/weights.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -32,6 +33,8 @@ struct dnnl_pass {
     void *handle[SLOTS]; /* what each memory object points to now */
     dnnl_exec_arg_t args[5], reorder_args[3];
     int arg_count;
+    int out, in, taps;    /* dimensions of the weights */
+    int block;            /* our own reorder's, 0: oneDNN's */
     size_t weight_bytes;  /* of the reordered weights, rounded; they come first in the workspace */
     size_t scratch_bytes; /* primitive and reorder take turns in it */
 };
@@ -186,14 +189,34 @@ static dnnl_status_t make_reorder(const cpu_dnnl *dnnl, const layout *w, const l
     return e;
 }
 
-static dnnl_status_t make_pass(const cpu_dnnl *dnnl, const conv_layouts *s, enum pass_kind kind, const_dnnl_primitive_desc_t pd,
-                               dnnl_pass **out) {
+/* The block of gradients in the order that weights_from_blocks reads, 0 for another. */
+static int block_of(const conv_desc *d, const layout *w) {
+    const dnnl_dims_t dims = {d->c_out, d->c_in, d->kernel, d->kernel};
+    const struct {
+        int block;
+        dnnl_format_tag_t tag;
+    } orders[] = {{16, dnnl_OIhw16i16o}, {8, dnnl_OIhw8i8o}};
+    int block = 0;
+    for (size_t k = 0; k < sizeof orders / sizeof *orders && d->groups == 1 && block == 0; k++) {
+        layout *l = NULL;
+        if (layout_create(&l, 4, dims, dnnl_f32, orders[k].tag) == dnnl_success && dnnl_memory_desc_equal(l, w)) block = orders[k].block;
+        layout_destroy(l);
+    }
+    return block;
+}
+
+static dnnl_status_t make_pass(const cpu_dnnl *dnnl, const conv_desc *d, const conv_layouts *s, enum pass_kind kind,
+                               const_dnnl_primitive_desc_t pd, dnnl_pass **out) {
     dnnl_pass *p = *out = calloc(1, sizeof *p);
     if (p == NULL) return dnnl_out_of_memory;
     const layout *const w =
         dnnl_primitive_desc_query_md(pd, kind == BACKWARD_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
     const layout *const scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     p->kind = kind;
+    p->out = d->c_out;
+    p->in = d->c_in;
+    p->taps = d->kernel * d->kernel;
+    if (kind == BACKWARD_WEIGHTS) p->block = block_of(d, w);
     p->scratch_bytes = dnnl_memory_desc_get_size(scratch);
     dnnl_status_t e = dnnl_primitive_create(&p->primitive, pd);
     if (e == dnnl_success) e = make_memory(dnnl->engine, s->x, &p->memory[X]);
@@ -214,7 +237,7 @@ int dnnl_passes_create(cpu_dnnl *dnnl, const conv_desc *d, dnnl_pass *pass[PASSE
         dnnl_primitive_desc_t pd = NULL;
         if (k == BACKWARD_DATA) e = describe_forward(dnnl->engine, dnnl->attr, s.x, s.w, s.b, s.dy, &s.window, false, &hint);
         if (e == dnnl_success) e = describe(dnnl, d, &s, (enum pass_kind)k, hint, &pd);
-        if (e == dnnl_success) e = make_pass(dnnl, &s, (enum pass_kind)k, pd, &pass[k]);
+        if (e == dnnl_success) e = make_pass(dnnl, d, &s, (enum pass_kind)k, pd, &pass[k]);
         if (pd != NULL) (void)dnnl_primitive_desc_destroy(pd);
     }
     if (hint != NULL) (void)dnnl_primitive_desc_destroy(hint);
@@ -250,12 +273,16 @@ static dnnl_status_t execute(const_dnnl_primitive_t primitive, dnnl_stream_t str
     return e == dnnl_success ? dnnl_stream_wait(stream) : e;
 }
 
-int dnnl_pass_reorder(cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace) {
-    if (p->reorder == NULL) return 0;
+static dnnl_status_t reorder(const cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace) {
+    if (p->reorder == NULL) return dnnl_success;
+    if (p->block > 0) {
+        weights_from_blocks(workspace, p->out, p->in, p->taps, p->block, w);
+        return dnnl_success;
+    }
     dnnl_status_t e = aim(p, PLAIN_W, w);
     if (e == dnnl_success) e = aim(p, W, workspace);
     if (e == dnnl_success) e = aim(p, REORDER_SCRATCH, (unsigned char *)workspace + p->weight_bytes);
-    return (int)(e == dnnl_success ? execute(p->reorder, dnnl->stream, p->memory[REORDER_SCRATCH] != NULL ? 3 : 2, p->reorder_args) : e);
+    return e == dnnl_success ? execute(p->reorder, dnnl->stream, p->memory[REORDER_SCRATCH] != NULL ? 3 : 2, p->reorder_args) : e;
 }
 
 static dnnl_status_t compute(const cpu_dnnl *dnnl, dnnl_pass *p, void *workspace) {
@@ -267,9 +294,9 @@ int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void 
     void *const handles[SCRATCH] = {[X] = x, [Y] = y, [W] = p->reorder != NULL ? workspace : w, [B] = b};
     dnnl_status_t e = dnnl_success;
     for (int slot = X; slot < SCRATCH && e == dnnl_success; slot++) e = aim(p, (enum slot)slot, handles[slot]);
-    if (e == dnnl_success && p->kind != BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
+    if (e == dnnl_success && p->kind != BACKWARD_WEIGHTS) e = reorder(dnnl, p, w, workspace);
     if (e == dnnl_success) e = compute(dnnl, p, workspace);
-    if (e == dnnl_success && p->kind == BACKWARD_WEIGHTS) e = (dnnl_status_t)dnnl_pass_reorder(dnnl, p, w, workspace);
+    if (e == dnnl_success && p->kind == BACKWARD_WEIGHTS) e = reorder(dnnl, p, w, workspace);
     return (int)e;
 }
 
@@ -286,8 +313,4 @@ const char *dnnl_pass_implementation(const dnnl_pass *p) {
     if (dnnl_primitive_get_primitive_desc(p->primitive, &pd) == dnnl_success)
         (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     return name;
-}
-
-size_t dnnl_pass_reordered_bytes(const dnnl_pass *p) {
-    return p->reorder != NULL ? p->weight_bytes : 0;
 }

@@ -18,15 +18,10 @@ size_t dnnl_pass_workspace(const dnnl_pass *p);
 
 /* x, y, w, b: values or gradients as the pass has it; b may be NULL. Returns 0, or oneDNN's status. */
 int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void *b, void *workspace);
-/*
- * For measuring, after a run: its kernel alone, with the weights and bias of the last run; and the order of its weights alone, from w to
- * workspace or, for gradients, back.
- */
+/* For measuring, after a run: its kernel alone, with the weights and bias of the last run. */
 int dnnl_pass_kernel(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *workspace);
-int dnnl_pass_reorder(cpu_dnnl *dnnl, dnnl_pass *p, void *w, void *workspace);
-/* oneDNN's name for the kernel; bytes of the weights in its own order, 0 where it takes them as they are. */
+/* oneDNN's name for the kernel. */
 const char *dnnl_pass_implementation(const dnnl_pass *p);
-size_t dnnl_pass_reordered_bytes(const dnnl_pass *p);
 /* Keep this failure of a pass for cpu_dnnl_status, if it is the first. */
 void cpu_dnnl_failed(cpu_dnnl *dnnl, const char *what, int pass, int status);
 
