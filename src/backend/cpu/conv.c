@@ -1,6 +1,6 @@
 /*
  * Convolution on the CPU: three passes (forward, gradient of data, gradient of weights) that oneDNN computes (dnnl.c). Here they are made,
- * checked and reported.
+ * checked and reported, and it is decided which of oneDNN's kernels computes each.
  *
  * Activations are NHWC everywhere. With oneDNN 2.6 on AVX-512 every geometry of our networks gets a jit kernel on NHWC as it is: the
  * 3-channel 7x7 stem and heads of 8, 11, 19 and 150 classes among them (brgconv forward, jit backward), so no channel is padded here.
@@ -13,10 +13,17 @@
 #include "backend/cpu/taps.h"
 #include "base/error.h"
 
+/* How a pass is computed. */
+typedef enum way {
+    BY_KERNEL,  /* oneDNN's convolution */
+    BY_PRODUCT, /* one matrix product on the weights as they are */
+    BY_TAPS     /* taps.h, around a product */
+} way;
+
 struct conv {
     conv_desc desc;
-    dnnl_pass *pass[PASSES]; /* without training only FORWARD */
-    bool by_taps[PASSES];    /* the pass is taps_product's */
+    dnnl_pass *pass[PASSES]; /* without training only FORWARD; NULL where a product takes its place */
+    way ways[PASSES];
 };
 
 /* One line for messages. */
@@ -33,20 +40,39 @@ static bool sensible(const conv_desc *d) {
            conv_out(d->w, d->kernel, d->stride, d->padding, d->dilation) > 0;
 }
 
+/*
+ * Whether a matrix product of float32 is faster than a 1x1 convolution's kernel with its reorder of the weights (oneDNN 2.6.3, AVX-512,
+ * maps of 25x25 and 49x49): of the backward passes where weights are many beside the pixels. A fixed rule, for a resumed run must compute
+ * as the unbroken one did.
+ */
+static bool product_suits(const conv_desc *d, enum pass_kind kind) {
+    if (d->type != F32 || d->kernel != 1 || d->stride != 1 || d->padding != 0 || d->groups != 1 || d->bias) return false;
+    const int64_t pixels = (int64_t)d->n * d->h * d->w, weights = (int64_t)d->c_in * d->c_out;
+    if (kind == BACKWARD_DATA) return weights >= (int64_t)1 << 20;
+    return kind == BACKWARD_WEIGHTS && weights >= 16 * pixels;
+}
+
+/* Give up a pass of oneDNN's for another way. */
+static void replace(conv *cv, enum pass_kind kind, way by, dnnl_pass *with) {
+    dnnl_pass_free(cv->pass[kind]);
+    cv->pass[kind] = with;
+    cv->ways[kind] = by;
+}
+
 /* All passes, and where another way is faster that one's instead. */
 static int make_passes(backend *be, conv *cv) {
     const conv_desc product = taps_product(&cv->desc);
     dnnl_pass *other[PASSES] = {NULL};
     int e = dnnl_passes_create(be->state, &cv->desc, cv->pass);
     for (int k = 0; k < PASSES && e == 0; k++) {
-        if (cv->pass[k] == NULL || !taps_suit(&cv->desc, (enum pass_kind)k, dnnl_pass_implementation(cv->pass[k]))) continue;
-        if (other[FORWARD] == NULL) e = dnnl_passes_create(be->state, &product, other);
+        const enum pass_kind kind = (enum pass_kind)k;
+        if (cv->pass[k] == NULL) continue;
+        if (product_suits(&cv->desc, kind)) replace(cv, kind, BY_PRODUCT, NULL);
+        if (cv->pass[k] == NULL || !taps_suit(&cv->desc, kind, dnnl_pass_implementation(cv->pass[k]))) continue;
+        if (cv->desc.type == BF16 && other[FORWARD] == NULL) e = dnnl_passes_create(be->state, &product, other);
         if (e != 0) break;
-        dnnl_pass *const regular = cv->pass[k];
-        cv->pass[k] = other[k];
+        replace(cv, kind, BY_TAPS, other[k]);
         other[k] = NULL;
-        dnnl_pass_free(regular);
-        cv->by_taps[k] = true;
     }
     for (int k = 0; k < PASSES; k++) dnnl_pass_free(other[k]);
     return e;
@@ -82,15 +108,21 @@ void cpu_conv_destroy(backend *be, conv *cv) {
     free(cv);
 }
 
+static size_t weight_bytes(const conv_desc *d) {
+    return (size_t)d->c_out * (size_t)(d->c_in / d->groups) * (size_t)d->kernel * (size_t)d->kernel * sizeof(float);
+}
+
 /* Of a pass by taps: the product's weights, its map, the workspace of the product. */
 static size_t product_offset(const conv *cv, enum pass_kind kind) {
-    return cv->by_taps[kind] ? taps_weight_bytes(&cv->desc) + taps_map_bytes(&cv->desc, kind) : 0;
+    return cv->ways[kind] == BY_TAPS ? taps_weight_bytes(&cv->desc) + taps_map_bytes(&cv->desc, kind) : 0;
 }
 
 size_t cpu_conv_workspace(const conv *cv) {
     size_t most = 0;
     for (int k = 0; k < PASSES; k++) {
-        const size_t bytes = cv->pass[k] != NULL ? product_offset(cv, (enum pass_kind)k) + dnnl_pass_workspace(cv->pass[k]) : 0;
+        size_t bytes = product_offset(cv, (enum pass_kind)k);
+        if (cv->pass[k] != NULL) bytes += dnnl_pass_workspace(cv->pass[k]);
+        if (cv->ways[k] == BY_PRODUCT) bytes = weight_bytes(&cv->desc); /* cpu_conv_kernel's */
         if (bytes > most) most = bytes;
     }
     return most;
@@ -101,23 +133,44 @@ static void *handle_of(const void *p) {
     return (void *)(uintptr_t)p;
 }
 
+/* The product of all taps: oneDNN's pass for bfloat16, a plain one for float32. */
+static int run_taps_product(backend *be, const conv *cv, enum pass_kind kind, void *x, void *all, float *all_w, void *rest) {
+    const conv_desc *const d = &cv->desc;
+    if (cv->pass[kind] != NULL) return dnnl_pass_run(be->state, cv->pass[kind], x, all, all_w, NULL, rest);
+    return dnnl_product(kind, (int64_t)d->n * d->h * d->w, d->c_in, d->c_out * d->kernel * d->kernel, x, all, all_w, false);
+}
+
 static int run_taps(backend *be, const conv *cv, enum pass_kind kind, void *x, void *y, float *w, float *b, void *workspace) {
     const conv_desc *const d = &cv->desc;
     float *const all_w = workspace;
     void *const all = (char *)workspace + taps_weight_bytes(d), *const rest = (char *)workspace + product_offset(cv, kind);
     if (kind != BACKWARD_WEIGHTS) taps_spread_weights(d, w, all_w);
     if (kind != FORWARD) taps_spread(d, y, all);
-    const int e = dnnl_pass_run(be->state, cv->pass[kind], x, all, all_w, NULL, rest);
+    const int e = run_taps_product(be, cv, kind, x, all, all_w, rest);
     if (kind == FORWARD) taps_sum(d, all, b, y);
     if (kind == BACKWARD_WEIGHTS) taps_gather_weights(d, all_w, w);
     if (kind == BACKWARD_WEIGHTS && b != NULL) taps_bias_gradient(d, y, b);
     return e;
 }
 
+static int run_product(const conv_desc *d, enum pass_kind kind, void *x, void *y, void *w) {
+    return dnnl_product(kind, (int64_t)d->n * d->h * d->w, d->c_in, d->c_out, x, y, w, false);
+}
+
 static void run(backend *be, conv *cv, enum pass_kind kind, void *x, void *y, void *w, void *b, void *workspace) {
     omp_set_num_threads(be->threads);
-    const int e =
-        cv->by_taps[kind] ? run_taps(be, cv, kind, x, y, w, b, workspace) : dnnl_pass_run(be->state, cv->pass[kind], x, y, w, b, workspace);
+    int e = 0;
+    switch (cv->ways[kind]) {
+    case BY_KERNEL:
+        e = dnnl_pass_run(be->state, cv->pass[kind], x, y, w, b, workspace);
+        break;
+    case BY_PRODUCT:
+        e = run_product(&cv->desc, kind, x, y, w);
+        break;
+    case BY_TAPS:
+        e = run_taps(be, cv, kind, x, y, w, b, workspace);
+        break;
+    }
     if (e == 0) return;
     char what[256];
     geometry(&cv->desc, what, sizeof what);
@@ -137,12 +190,23 @@ void cpu_conv_backward_weights(backend *be, conv *cv, const void *x, const void 
 }
 
 void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *workspace) {
+    const enum pass_kind kind = (enum pass_kind)pass;
     omp_set_num_threads(be->threads);
-    void *const map = cv->by_taps[pass] ? (char *)workspace + taps_weight_bytes(&cv->desc) : y;
-    (void)dnnl_pass_kernel(be->state, cv->pass[pass], x, map, (char *)workspace + product_offset(cv, (enum pass_kind)pass));
+    if (cv->ways[kind] == BY_PRODUCT) {
+        (void)run_product(&cv->desc, kind, x, y, workspace);
+        return;
+    }
+    const bool taps = cv->ways[kind] == BY_TAPS;
+    void *const map = taps ? (char *)workspace + taps_weight_bytes(&cv->desc) : y, *const rest =
+                                                                                       (char *)workspace + product_offset(cv, kind);
+    if (cv->pass[kind] != NULL)
+        (void)dnnl_pass_kernel(be->state, cv->pass[kind], x, map, rest);
+    else
+        (void)run_taps_product(be, cv, kind, x, map, workspace, rest);
 }
 
 const char *cpu_conv_implementation(const conv *cv, int pass, bool *by_taps) {
-    *by_taps = cv->by_taps[pass];
-    return cv->pass[pass] != NULL ? dnnl_pass_implementation(cv->pass[pass]) : "none";
+    *by_taps = cv->ways[pass] == BY_TAPS;
+    if (cv->pass[pass] != NULL) return dnnl_pass_implementation(cv->pass[pass]);
+    return cv->ways[pass] == BY_KERNEL ? "none" : "sgemm";
 }

@@ -314,3 +314,15 @@ const char *dnnl_pass_implementation(const dnnl_pass *p) {
         (void)dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name);
     return name;
 }
+
+int dnnl_product(enum pass_kind kind, int64_t pixels, int in, int out, float *x, float *y, float *w, bool add) {
+    const float beta = add ? 1.0f : 0.0f;
+    switch (kind) {
+    case FORWARD:
+        return (int)dnnl_sgemm('N', 'T', pixels, out, in, 1.0f, x, in, w, in, beta, y, out);
+    case BACKWARD_DATA:
+        return (int)dnnl_sgemm('N', 'N', pixels, in, out, 1.0f, y, out, w, in, beta, x, in);
+    default:
+        return (int)dnnl_sgemm('T', 'N', out, in, pixels, 1.0f, y, out, x, in, beta, w, in);
+    }
+}

@@ -22,6 +22,12 @@ int dnnl_pass_run(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *w, void 
 int dnnl_pass_kernel(cpu_dnnl *dnnl, dnnl_pass *p, void *x, void *y, void *workspace);
 /* oneDNN's name for the kernel. */
 const char *dnnl_pass_implementation(const dnnl_pass *p);
+/*
+ * A pass of a dense 1x1 convolution on float32 maps as one matrix product, which takes weights in a checkpoint's order: w (O,I), pixels x I
+ * for x, pixels x O for y; values or gradients as the pass has them. add: forward's y already holds what the product is added to.
+ * Returns 0, or oneDNN's status.
+ */
+int dnnl_product(enum pass_kind kind, int64_t pixels, int in, int out, float *x, float *y, float *w, bool add);
 /* Keep this failure of a pass for cpu_dnnl_status, if it is the first. */
 void cpu_dnnl_failed(cpu_dnnl *dnnl, const char *what, int pass, int status);
 

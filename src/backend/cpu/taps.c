@@ -18,6 +18,7 @@ bool taps_suit(const conv_desc *d, enum pass_kind kind, const char *implementati
     if (d->kernel == 1 || d->stride != 1 || d->groups != 1) return false;
     if (d->c_out * d->kernel * d->kernel > d->c_in) return false; /* then the product's map is larger than x */
     if (strstr(implementation, "gemm") != NULL) return true;
+    if (kind == BACKWARD_WEIGHTS && d->type == F32 && d->dilation > 1) return true; /* the plain product is faster than the kernel */
     return kind == FORWARD && d->dilation > 1 && strstr(implementation, "amx") != NULL;
 }
 
