@@ -123,9 +123,10 @@ SIMD_CLONES static void mix_rows(const float *row0, const float *row1, float f, 
     memcpy(mixed, mixed - lanes, (size_t)lanes * sizeof *mixed);
 }
 
-static inline __attribute__((always_inline)) bool first_largest(const float *z, float largest, int label) {
+static inline __attribute__((always_inline)) bool first_largest(const float *z, int lanes, float largest, int label) {
     int before = 0;
-    for (int i = 0; i < label; i++) before |= z[i] == largest;
+#pragma omp simd reduction(| : before)
+    for (int i = 0; i < lanes; i++) before |= (int)(z[i] == largest) & (int)(i < label);
     return z[label] == largest && !before;
 }
 
@@ -150,7 +151,7 @@ SIMD_CLONES static void loss_row(const loss_plan *p, const float *mixed, const u
         }
         const float largest = float_of(top);
         const float own = z[label] - largest, weight = class_weights != NULL ? class_weights[label] : 1.0f;
-        sums->correct += first_largest(z, largest, label);
+        sums->correct += first_largest(z, lanes, largest, label);
         float total = 0.0f;
 #pragma omp simd reduction(+ : total)
         for (int i = 0; i < lanes; i++) {
