@@ -63,13 +63,15 @@ static void replace(conv *cv, enum pass_kind kind, way by, dnnl_pass *with) {
 static int make_passes(backend *be, conv *cv) {
     const conv_desc product = taps_product(&cv->desc);
     dnnl_pass *other[PASSES] = {NULL};
+    bool made = false; /* the others, of bfloat16 */
     int e = dnnl_passes_create(be->state, &cv->desc, cv->pass);
     for (int k = 0; k < PASSES && e == 0; k++) {
         const enum pass_kind kind = (enum pass_kind)k;
         if (cv->pass[k] == NULL) continue;
         if (product_suits(&cv->desc, kind)) replace(cv, kind, BY_PRODUCT, NULL);
         if (cv->pass[k] == NULL || !taps_suit(&cv->desc, kind, dnnl_pass_implementation(cv->pass[k]))) continue;
-        if (cv->desc.type == BF16 && other[FORWARD] == NULL) e = dnnl_passes_create(be->state, &product, other);
+        if (cv->desc.type == BF16 && !made) e = dnnl_passes_create(be->state, &product, other);
+        made = true;
         if (e != 0) break;
         replace(cv, kind, BY_TAPS, other[k]);
         other[k] = NULL;
