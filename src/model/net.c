@@ -25,24 +25,29 @@ static void shape_node(net *t, int id) {
     r->w = windowed ? conv_out(in->w, q->kernel, q->stride, q->padding, q->dilation) : in->w;
 }
 
-static entrain_status prepare_conv(net *t, int id, entrain_error *err) {
+conv_desc net_conv_desc(const net *t, int id) {
     const node *q = &t->g->nodes[id];
     const net_node *in = &t->nodes[q->inputs[0]];
-    const conv_desc d = {.n = t->o.n,
-                         .h = in->h,
-                         .w = in->w,
-                         .c_in = t->g->nodes[q->inputs[0]].channels,
-                         .c_out = q->channels,
-                         .kernel = q->kernel,
-                         .stride = q->stride,
-                         .padding = q->padding,
-                         .dilation = q->dilation,
-                         .groups = 1,
-                         .bias = q->bias >= 0,
-                         .training = t->o.training,
-                         .type = t->o.type,
-                         .y_type = t->nodes[id].type};
-    return t->be->ops->conv_create(t->be, &d, &t->nodes[id].cv, err) == ENTRAIN_OK ? ENTRAIN_OK : error_prefix(err, "%s", q->name);
+    return (conv_desc){.n = t->o.n,
+                       .h = in->h,
+                       .w = in->w,
+                       .c_in = t->g->nodes[q->inputs[0]].channels,
+                       .c_out = q->channels,
+                       .kernel = q->kernel,
+                       .stride = q->stride,
+                       .padding = q->padding,
+                       .dilation = q->dilation,
+                       .groups = 1,
+                       .bias = q->bias >= 0,
+                       .training = t->o.training,
+                       .type = t->o.type,
+                       .y_type = t->nodes[id].type};
+}
+
+static entrain_status prepare_conv(net *t, int id, entrain_error *err) {
+    const conv_desc d = net_conv_desc(t, id);
+    if (t->be->ops->conv_create(t->be, &d, &t->nodes[id].cv, err) == ENTRAIN_OK) return ENTRAIN_OK;
+    return error_prefix(err, "%s", t->g->nodes[id].name);
 }
 
 static norm_dims dims_of(const net *t, int id) {

@@ -62,6 +62,8 @@ static inline tensor net_tensor(const net *t, int id, void *data, dtype type) {
     return (tensor){data, t->o.n, q->h, q->w, t->g->nodes[id].channels, type};
 }
 
+conv_desc net_conv_desc(const net *t, int id);
+
 static inline size_t net_count(const net *t, int id) {
     return (size_t)t->o.n * (size_t)t->nodes[id].h * (size_t)t->nodes[id].w * (size_t)t->g->nodes[id].channels;
 }

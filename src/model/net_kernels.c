@@ -1,55 +1,88 @@
 /* The convolutions of a step alone: the floor of its time. */
+#include "base/error.h"
 #include "base/log.h"
 #include "model/net_internal.h"
+
+/* A convolution of the net, or the library's in its place, and where its passes work. */
+typedef struct measured {
+    net *t;
+    const net_step *s;
+    conv *cv;
+    void *workspace;
+    double *seconds;
+} measured;
 
 static void *at(const net *t, int buffer) {
     return buffer < 0 ? NULL : t->arena + t->plan.buffers[buffer].offset;
 }
 
-static double operations(const net *t, const node *q, int id) {
-    return 2.0 * (double)net_count(t, id) * t->g->nodes[q->inputs[0]].channels * q->kernel * q->kernel;
+static void *input_of(const measured *m) {
+    const bool first = m->t->g->nodes[m->t->g->nodes[m->s->node].inputs[0]].kind == NODE_INPUT;
+    return first ? (void *)(uintptr_t)m->t->images : at(m->t, m->s->x);
 }
 
-/* One kernel: the whole pass first, so that the workspace holds its weights and the caches what they would. */
-static double time_kernel(net *t, const net_step *s, int pass, void *x, void *y) {
+/* One kernel; the whole pass comes first, so that the workspace holds its weights and the caches what they would. */
+static void time_kernel(const measured *m, int pass, void *x, void *y) {
     const double since = log_seconds();
-    t->be->ops->conv_kernel(t->be, t->nodes[s->node].cv, pass, x, y, at(t, s->workspace));
-    return log_seconds() - since;
+    m->t->be->ops->conv_kernel(m->t->be, m->cv, pass, x, y, m->workspace);
+    m->seconds[pass] += log_seconds() - since;
 }
 
-static double forward_kernel(net *t, const net_step *s, double *seconds) {
-    const node *q = &t->g->nodes[s->node];
-    conv *cv = t->nodes[s->node].cv;
-    const params *p = t->g->params;
-    const bool first = t->g->nodes[q->inputs[0]].kind == NODE_INPUT;
-    const void *x = first ? t->images : at(t, s->x);
-    t->be->ops->conv_forward(t->be, cv, x, params_value(p, q->weight), params_value(p, q->bias), at(t, s->y), at(t, s->workspace));
-    seconds[0] += time_kernel(t, s, 0, (void *)(uintptr_t)x, at(t, s->y));
-    return operations(t, q, s->node);
+static void forward_kernel(const measured *m) {
+    const params *p = m->t->g->params;
+    const node *q = &m->t->g->nodes[m->s->node];
+    void *const x = input_of(m), *const y = at(m->t, m->s->y);
+    m->t->be->ops->conv_forward(m->t->be, m->cv, x, params_value(p, q->weight), params_value(p, q->bias), y, m->workspace);
+    time_kernel(m, 0, x, y);
 }
 
-static double backward_kernels(net *t, const net_step *s, double *seconds) {
-    const node *q = &t->g->nodes[s->node];
-    conv *cv = t->nodes[s->node].cv;
-    const params *p = t->g->params;
-    const bool first = t->g->nodes[q->inputs[0]].kind == NODE_INPUT;
-    const void *x = first ? t->images : at(t, s->x);
-    t->be->ops->conv_backward_weights(t->be, cv, x, at(t, s->dy), params_grad(p, q->weight), params_grad(p, q->bias), at(t, s->workspace));
-    seconds[2] += time_kernel(t, s, 2, (void *)(uintptr_t)x, at(t, s->dy));
-    if (s->dx < 0) return operations(t, q, s->node);
-    t->be->ops->conv_backward_data(t->be, cv, at(t, s->dy), params_value(p, q->weight), at(t, s->dx), at(t, s->workspace));
-    seconds[1] += time_kernel(t, s, 1, at(t, s->dx), at(t, s->dy));
-    return 2.0 * operations(t, q, s->node);
+static void backward_kernels(const measured *m) {
+    const params *p = m->t->g->params;
+    const node *q = &m->t->g->nodes[m->s->node];
+    void *const x = input_of(m), *const dy = at(m->t, m->s->dy), *const dx = at(m->t, m->s->dx);
+    m->t->be->ops->conv_backward_weights(m->t->be, m->cv, x, dy, params_grad(p, q->weight), params_grad(p, q->bias), m->workspace);
+    time_kernel(m, 2, x, dy);
+    if (dx == NULL) return;
+    m->t->be->ops->conv_backward_data(m->t->be, m->cv, dy, params_value(p, q->weight), dx, m->workspace);
+    time_kernel(m, 1, dx, dy);
 }
 
-double net_time_kernels(net *t, double seconds[3]) {
-    double sum = 0.0;
-    for (int i = 0; i < 3; i++) seconds[i] = 0.0;
-    for (int i = 0; i < t->step_count; i++) {
-        const net_step *s = &t->steps[i];
-        if (t->g->nodes[s->node].kind != NODE_CONV) continue;
-        if (s->kind == STEP_FORWARD) sum += forward_kernel(t, s, seconds);
-        if (s->kind == STEP_BACKWARD) sum += backward_kernels(t, s, seconds);
+static entrain_status time_step(measured *m, bool library, entrain_error *err) {
+    backend *be = m->t->be;
+    m->cv = m->t->nodes[m->s->node].cv;
+    m->workspace = at(m->t, m->s->workspace);
+    if (library) {
+        conv_desc d = net_conv_desc(m->t, m->s->node);
+        d.library = true;
+        const entrain_status status = be->ops->conv_create(be, &d, &m->cv, err);
+        if (status != ENTRAIN_OK) return status;
+        m->workspace = be->ops->alloc(be, be->ops->conv_workspace(m->cv));
     }
-    return sum;
+    if (m->workspace != NULL && m->s->kind == STEP_FORWARD) forward_kernel(m);
+    if (m->workspace != NULL && m->s->kind == STEP_BACKWARD) backward_kernels(m);
+    const bool done = m->workspace != NULL;
+    if (library) {
+        be->ops->conv_destroy(be, m->cv);
+        if (done) be->ops->release(be, m->workspace);
+    }
+    return done ? ENTRAIN_OK : error_set(err, ENTRAIN_DEVICE, "out of memory for a convolution's workspace");
+}
+
+static double operations_of(const net *t, const net_step *s) {
+    const node *q = &t->g->nodes[s->node];
+    const double one = 2.0 * (double)net_count(t, s->node) * t->g->nodes[q->inputs[0]].channels * q->kernel * q->kernel;
+    return s->kind == STEP_BACKWARD && s->dx >= 0 ? 2.0 * one : one;
+}
+
+entrain_status net_time_kernels(net *t, bool library, double seconds[3], double *operations, entrain_error *err) {
+    entrain_status status = ENTRAIN_OK;
+    *operations = 0.0;
+    for (int i = 0; i < 3; i++) seconds[i] = 0.0;
+    for (int i = 0; i < t->step_count && status == ENTRAIN_OK; i++) {
+        measured m = {.t = t, .s = &t->steps[i], .seconds = seconds};
+        if (t->g->nodes[m.s->node].kind != NODE_CONV || (m.s->kind != STEP_FORWARD && m.s->kind != STEP_BACKWARD)) continue;
+        status = time_step(&m, library, err);
+        *operations += operations_of(t, m.s);
+    }
+    return status;
 }

@@ -12,7 +12,8 @@ typedef struct bench_figures {
     double operation[OP_KINDS];             /* mean */
     double floor[OP_KINDS];                 /* the least that this machine needs for it; 0: unknown */
     double communication, data, other;      /* mean; other: what is in no line */
-    double convolutions;                    /* the bare kernels of all convolutions, 0 where they were not measured */
+    double convolutions;                    /* the bare kernels of all convolutions */
+    double library;                         /* the same by the library's own convolutions, whatever the network uses */
     double copy_rate;                       /* GB/s that a copy of large memory reads and writes */
     double operations;                      /* floating point operations of the convolutions of a step, 1e9 */
     double before, planned, peak;           /* resident before the network was made; the plan; highest resident */

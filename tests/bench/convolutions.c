@@ -75,7 +75,7 @@ static void add_layers(bench *b, const options *o) {
         if (q->kind != NODE_CONV || b->count == MAX_LAYERS) continue;
         b->layers[b->count++].d = (conv_desc){
             o->images,    in,   in,      g.nodes[q->inputs[0]].channels, q->channels, q->kernel, q->stride, q->padding, q->dilation, 1,
-            q->bias >= 0, true, o->type, q->logits ? F32 : o->type};
+            q->bias >= 0, true, o->type, q->logits ? F32 : o->type,      false};
     }
     free(side);
     graph_free(&g);

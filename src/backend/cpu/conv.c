@@ -65,7 +65,7 @@ static int make_passes(backend *be, conv *cv) {
     dnnl_pass *other[PASSES] = {NULL};
     bool made = false; /* the others, of bfloat16 */
     int e = dnnl_passes_create(be->state, &cv->desc, cv->pass);
-    for (int k = 0; k < PASSES && e == 0; k++) {
+    for (int k = 0; k < PASSES && e == 0 && !cv->desc.library; k++) {
         const enum pass_kind kind = (enum pass_kind)k;
         if (cv->pass[k] == NULL) continue;
         if (product_suits(&cv->desc, kind)) replace(cv, kind, BY_PRODUCT, NULL);

@@ -123,19 +123,20 @@ static void destroy_layouts(conv_layouts *s) {
 }
 
 /*
- * Geometries where a generated kernel of oneDNN 2.6.3 gives wrong numbers, reads what nobody wrote or writes behind its scratch memory
- * (found by running random geometries on different instruction sets and types against each other): any type: strided 1x1 windows over
- * channels that do not fill a vector; bfloat16, weight gradients: windows larger than the map; dilated windows over channels that do not
- * fill a vector; bfloat16, data gradients: 1x1 windows from an odd number of channels. Of our networks' layers only a classifier with an
- * odd number of classes is one. Matrix products, the next choice, are right.
+ * Geometries where a generated kernel of oneDNN 2.6.3, 3.2 or 3.13.2 gives wrong numbers, reads what nobody wrote or writes behind its
+ * scratch memory (found by running random geometries on different instruction sets and types against each other): any type: strided 1x1
+ * windows over channels that do not fill a vector; bfloat16: windows larger than the map; weight gradients of dilated windows over channels
+ * that do not fill a vector; data gradients of 1x1 windows from an odd number of channels. Of our networks' layers only a classifier with
+ * an odd number of classes is one. Matrix products, the next choice, are right.
  */
 static bool distrusted(const conv_desc *d, enum pass_kind kind) {
     enum { VECTOR = 16 };
     const int in = d->c_in / d->groups, out = d->c_out / d->groups;
     if (d->kernel == 1 && d->stride > 1 && in % VECTOR != 0) return true;
-    if (d->type != BF16 || kind == FORWARD) return false;
+    if (d->type != BF16) return false;
+    if (d->kernel > 1 && (d->w < d->kernel || d->h < d->kernel)) return true;
     if (kind == BACKWARD_DATA) return d->kernel == 1 && out % 2 != 0;
-    return d->kernel > 1 && (d->w < d->kernel || d->h < d->kernel || (d->dilation > 1 && in % VECTOR != 0));
+    return kind == BACKWARD_WEIGHTS && d->kernel > 1 && d->dilation > 1 && in % VECTOR != 0;
 }
 
 /* A backward pass wants a forward one of its own types as a hint. */
