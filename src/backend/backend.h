@@ -39,7 +39,7 @@ typedef struct conv_desc {
     bool training; /* false: only the forward primitive is made */
     dtype type;    /* of x, dx and dy; weights, bias and their gradients are float32 wherever they are named */
     dtype y_type;  /* of y: type, or F32 for a classifier whose logits are to stay exact */
-    bool library;  /* every pass by the library's own convolution, for measuring what other ways gain */
+    bool plain;    /* every pass by the convolution of the backend's library, for measuring what other ways gain */
 } conv_desc;
 
 /* Length of an output map's side. */

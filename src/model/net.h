@@ -59,11 +59,11 @@ const char *net_find_nonfinite(net *t, const void *images, uint64_t first_positi
 
 /*
  * Run every convolution of a step once more, in the order of a training step, and time its kernels alone, without what is done to the
- * weights around them: seconds of all forward, backward data and backward weights passes, summed. library: those of the library's own
+ * weights around them: seconds of all forward, backward data and backward weights passes, summed. plain: those of the backend library's
  * convolutions, whatever the net uses. *operations: their floating point operations. After a step, for measuring: activations and gradients
  * are garbage then. ENTRAIN_DEVICE when out of memory.
  */
-entrain_status net_time_kernels(net *t, bool library, double seconds[3], double *operations, entrain_error *err);
+entrain_status net_time_kernels(net *t, bool plain, double seconds[3], double *operations, entrain_error *err);
 
 net_memory net_get_memory(const net *t);
 /* A table of the layers (name, output shape, parameters). */

@@ -62,6 +62,11 @@ static inline tensor net_tensor(const net *t, int id, void *data, dtype type) {
     return (tensor){data, t->o.n, q->h, q->w, t->g->nodes[id].channels, type};
 }
 
+/* Memory of a buffer of the plan; NULL for -1. */
+static inline void *net_at(const net *t, int buffer) {
+    return buffer < 0 ? NULL : t->arena + t->plan.buffers[buffer].offset;
+}
+
 conv_desc net_conv_desc(const net *t, int id);
 
 static inline size_t net_count(const net *t, int id) {

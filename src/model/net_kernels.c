@@ -12,13 +12,9 @@ typedef struct measured {
     double *seconds;
 } measured;
 
-static void *at(const net *t, int buffer) {
-    return buffer < 0 ? NULL : t->arena + t->plan.buffers[buffer].offset;
-}
-
 static void *input_of(const measured *m) {
     const bool first = m->t->g->nodes[m->t->g->nodes[m->s->node].inputs[0]].kind == NODE_INPUT;
-    return first ? (void *)(uintptr_t)m->t->images : at(m->t, m->s->x);
+    return first ? (void *)(uintptr_t)m->t->images : net_at(m->t, m->s->x);
 }
 
 /* One kernel; the whole pass comes first, so that the workspace holds its weights and the caches what they would. */
@@ -31,7 +27,7 @@ static void time_kernel(const measured *m, int pass, void *x, void *y) {
 static void forward_kernel(const measured *m) {
     const params *p = m->t->g->params;
     const node *q = &m->t->g->nodes[m->s->node];
-    void *const x = input_of(m), *const y = at(m->t, m->s->y);
+    void *const x = input_of(m), *const y = net_at(m->t, m->s->y);
     m->t->be->ops->conv_forward(m->t->be, m->cv, x, params_value(p, q->weight), params_value(p, q->bias), y, m->workspace);
     time_kernel(m, 0, x, y);
 }
@@ -39,7 +35,7 @@ static void forward_kernel(const measured *m) {
 static void backward_kernels(const measured *m) {
     const params *p = m->t->g->params;
     const node *q = &m->t->g->nodes[m->s->node];
-    void *const x = input_of(m), *const dy = at(m->t, m->s->dy), *const dx = at(m->t, m->s->dx);
+    void *const x = input_of(m), *const dy = net_at(m->t, m->s->dy), *const dx = net_at(m->t, m->s->dx);
     m->t->be->ops->conv_backward_weights(m->t->be, m->cv, x, dy, params_grad(p, q->weight), params_grad(p, q->bias), m->workspace);
     time_kernel(m, 2, x, dy);
     if (dx == NULL) return;
@@ -47,13 +43,13 @@ static void backward_kernels(const measured *m) {
     time_kernel(m, 1, dx, dy);
 }
 
-static entrain_status time_step(measured *m, bool library, entrain_error *err) {
+static entrain_status time_step(measured *m, bool plain, entrain_error *err) {
     backend *be = m->t->be;
     m->cv = m->t->nodes[m->s->node].cv;
-    m->workspace = at(m->t, m->s->workspace);
-    if (library) {
+    m->workspace = net_at(m->t, m->s->workspace);
+    if (plain) {
         conv_desc d = net_conv_desc(m->t, m->s->node);
-        d.library = true;
+        d.plain = true;
         const entrain_status status = be->ops->conv_create(be, &d, &m->cv, err);
         if (status != ENTRAIN_OK) return status;
         m->workspace = be->ops->alloc(be, be->ops->conv_workspace(m->cv));
@@ -61,7 +57,7 @@ static entrain_status time_step(measured *m, bool library, entrain_error *err) {
     if (m->workspace != NULL && m->s->kind == STEP_FORWARD) forward_kernel(m);
     if (m->workspace != NULL && m->s->kind == STEP_BACKWARD) backward_kernels(m);
     const bool done = m->workspace != NULL;
-    if (library) {
+    if (plain) {
         be->ops->conv_destroy(be, m->cv);
         if (done) be->ops->release(be, m->workspace);
     }
@@ -74,14 +70,14 @@ static double operations_of(const net *t, const net_step *s) {
     return s->kind == STEP_BACKWARD && s->dx >= 0 ? 2.0 * one : one;
 }
 
-entrain_status net_time_kernels(net *t, bool library, double seconds[3], double *operations, entrain_error *err) {
+entrain_status net_time_kernels(net *t, bool plain, double seconds[3], double *operations, entrain_error *err) {
     entrain_status status = ENTRAIN_OK;
     *operations = 0.0;
     for (int i = 0; i < 3; i++) seconds[i] = 0.0;
     for (int i = 0; i < t->step_count && status == ENTRAIN_OK; i++) {
         measured m = {.t = t, .s = &t->steps[i], .seconds = seconds};
         if (t->g->nodes[m.s->node].kind != NODE_CONV || (m.s->kind != STEP_FORWARD && m.s->kind != STEP_BACKWARD)) continue;
-        status = time_step(&m, library, err);
+        status = time_step(&m, plain, err);
         *operations += operations_of(t, m.s);
     }
     return status;

@@ -98,12 +98,12 @@ static double copy_rate(trainer *t) {
 }
 
 /* The shortest of some rounds over the convolutions' kernels: milliseconds of each pass. */
-static entrain_status measure_kernels(trainer *t, bool library, double shortest[3], bench_figures *f, entrain_error *err) {
+static entrain_status measure_kernels(trainer *t, bool plain, double shortest[3], bench_figures *f, entrain_error *err) {
     entrain_status status = ENTRAIN_OK;
     for (int i = 0; i < KERNEL_ROUNDS && status == ENTRAIN_OK; i++) {
         double seconds[3], operations;
         (void)comm_barrier(t->job->c); /* all ranks at it together, as in a step */
-        status = net_time_kernels(t->net, library, seconds, &operations, err);
+        status = net_time_kernels(t->net, plain, seconds, &operations, err);
         f->operations = operations / 1e9;
         for (int k = 0; k < 3; k++)
             if (i == 0 || 1e3 * seconds[k] < shortest[k]) shortest[k] = 1e3 * seconds[k];

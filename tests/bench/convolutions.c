@@ -12,6 +12,7 @@
 #include "backend/cpu/cpu.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "bench.h"
 #include "model/graph.h"
 
 enum { MAX_LAYERS = 128, PASSES = 3 };
@@ -36,12 +37,6 @@ typedef struct bench {
     void *x, *y, *workspace;
     float *bias;
 } bench;
-
-static void *must(void *p) {
-    if (p != NULL) return p;
-    (void)fprintf(stderr, "out of memory\n");
-    exit(5);
-}
 
 static double operations(const conv_desc *d) {
     const double out = (double)conv_out(d->h, d->kernel, d->stride, d->padding, d->dilation) *
@@ -193,13 +188,6 @@ static void print(const bench *b, bool brief) {
         for (int i = 0; i < 3; i++) all[i] += sum[i];
     }
     print_sum("all", all[0], all[1], all[2]);
-}
-
-static int number(const char *text) {
-    const int n = atoi(text);
-    if (n > 0) return n;
-    (void)fprintf(stderr, "%s: expected a number above 0\n", text);
-    exit(2);
 }
 
 static options parse(int argc, char **argv) {

@@ -11,6 +11,7 @@
 #include "backend/timed.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "bench.h"
 #include "norm/norm.h"
 
 typedef struct options {
@@ -32,12 +33,6 @@ typedef struct bench {
     memory m;
     double copy_rate;
 } bench;
-
-static void *must(void *p) {
-    if (p != NULL) return p;
-    (void)fprintf(stderr, "out of memory\n");
-    exit(5);
-}
 
 static void fill(bench *b) {
     backend *be = b->be;
@@ -156,13 +151,6 @@ static void optimiser_rows(bench *b) {
     }
     (void)printf("parameters, %.1f M\n  %-28s %8.3f ms %8.1f GB/s\n  %-28s %8.3f ms %8.1f GB/s\n", (double)n / 1e6, "SGD", 1e3 * sgd,
                  20.0 * (double)n / sgd / 1e9, "sum of squares", 1e3 * squares, 4.0 * (double)n / squares / 1e9);
-}
-
-static int number(const char *text) {
-    const int n = atoi(text);
-    if (n > 0) return n;
-    (void)fprintf(stderr, "%s: expected a number above 0\n", text);
-    exit(2);
 }
 
 static options parse(int argc, char **argv) {

@@ -65,7 +65,7 @@ static int make_passes(backend *be, conv *cv) {
     dnnl_pass *other[PASSES] = {NULL};
     bool made = false; /* the others, of bfloat16 */
     int e = dnnl_passes_create(be->state, &cv->desc, cv->pass);
-    for (int k = 0; k < PASSES && e == 0 && !cv->desc.library; k++) {
+    for (int k = 0; k < PASSES && e == 0 && !cv->desc.plain; k++) {
         const enum pass_kind kind = (enum pass_kind)k;
         if (cv->pass[k] == NULL) continue;
         if (product_suits(&cv->desc, kind)) replace(cv, kind, BY_PRODUCT, NULL);
@@ -199,8 +199,8 @@ void cpu_conv_kernel(backend *be, conv *cv, int pass, void *x, void *y, void *wo
         return;
     }
     const bool taps = cv->ways[kind] == BY_TAPS;
-    void *const map = taps ? (char *)workspace + taps_weight_bytes(&cv->desc) : y, *const rest =
-                                                                                       (char *)workspace + product_offset(cv, kind);
+    void *const map = taps ? (char *)workspace + taps_weight_bytes(&cv->desc) : y;
+    void *const rest = (char *)workspace + product_offset(cv, kind);
     if (cv->pass[kind] != NULL)
         (void)dnnl_pass_kernel(be->state, cv->pass[kind], x, map, rest);
     else
