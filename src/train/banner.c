@@ -75,7 +75,10 @@ void trainer_print_banner(const trainer *t) {
         c->model.output_stride, config_name("model.head", (int)c->model.head), c->model.aux_weight > 0.0 ? " + aux" : "",
         millions(&t->params));
     print_norm(&c->norm);
-    row("precision", "%s", t->type == BF16 ? "bfloat16 activations; float32 sums, statistics, loss and weights" : "float32");
+    row("precision", "%s",
+        t->type == BF16                          ? "bfloat16 activations; float32 sums, statistics, loss and weights"
+        : job->be->host_memory || !c->train.tf32 ? "float32"
+                                                 : "float32, convolutions in TF32");
     print_data(t);
     row("schedule", "%lld iterations, %s, lr %g, warm-up %lld, momentum %g, weight decay %g", (long long)c->train.iterations,
         config_name("schedule.type", (int)c->schedule.type), c->optimizer.lr, (long long)c->schedule.warmup, c->optimizer.momentum,

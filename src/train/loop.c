@@ -95,6 +95,13 @@ static bool due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
+/* Whether something is to be said about the step just queued, or what it has made is to be used or kept. */
+static bool result_needed(const trainer *t) {
+    const config *c = t->c;
+    return due(c->train.log_every, t->step) || due(c->train.eval_every, t->step) || due(c->train.checkpoint_every, t->step) ||
+           t->step == c->train.iterations;
+}
+
 /* What follows a finished update: log line, evaluation, checkpoint, in this order, so that a checkpoint knows of the best evaluation so
  * far. */
 static entrain_status after_step(trainer *t, jsonl *out, const step_result *r, interval *v, entrain_error *err) {
@@ -120,6 +127,7 @@ static entrain_status loop(trainer *t, jsonl *out, entrain_error *err) {
     while (t->step < t->c->train.iterations) {
         step_result r;
         entrain_status status = trainer_step(t, stop_requested != 0, &r, err);
+        if (status == ENTRAIN_OK && (r.stop || result_needed(t))) status = trainer_read(t, &r, err);
         if (status == ENTRAIN_OK) {
             v.data += r.data_seconds;
             status = after_step(t, out, &r, &v, err);
