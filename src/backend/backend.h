@@ -49,6 +49,10 @@ typedef struct conv_desc {
 
 /* Length of an output map's side. */
 int conv_out(int in, int kernel, int stride, int padding, int dilation);
+/* One line for messages. */
+void conv_describe(const conv_desc *d, char *text, size_t size);
+/* Whether there can be such a convolution: ENTRAIN_DEVICE where not. what: conv_describe's text, filled in either case. */
+entrain_status conv_check(const conv_desc *d, char *what, size_t size, entrain_error *err);
 
 /* What the loss of one map adds up to, over this rank's images; all of one type, so that ranks can add them up in one piece. */
 typedef struct loss_sums {
@@ -240,10 +244,12 @@ typedef struct backend_ops {
 struct backend {
     const backend_ops *ops;
     int threads;
-    bool host_memory;       /* the device's memory is the host's: any of the host's will do for it, and nothing is ever queued */
-    void *stream;           /* the device's stream, NULL on the CPU */
-    void *state;            /* the implementation's own */
-    struct op_timer *timer; /* timed.h; NULL where nobody measures */
+    bool host_memory;        /* the device's memory is the host's: any of the host's will do for it, and nothing is ever queued */
+    void *stream;            /* the device's stream, NULL on the CPU */
+    void *state;             /* the implementation's own */
+    const char *description; /* words for a table, such as "GPU 0, NVIDIA H100 80GB HBM3 (sm_90, 79 GiB, 0000:3B:00.0)"; NULL on the CPU */
+    uint64_t key;            /* of the device: no other has it; 0 on the CPU */
+    struct op_timer *timer;  /* timed.h; NULL where nobody measures */
     /* Asked again and again while the host waits for the device, which may itself wait for other ranks; waited: seconds so far. What it
      * returns other than ENTRAIN_OK ends the wait and becomes the backend's status. NULL: nobody is asked. */
     entrain_status (*watch)(void *watched, double waited, entrain_error *err);
@@ -256,8 +262,6 @@ entrain_status backend_open_cpu(int threads, backend **out, entrain_error *err);
 int backend_cuda_devices(entrain_error *why);
 /* The GPU of this number, with so many threads for what the host does. ENTRAIN_DEVICE. */
 entrain_status backend_open_cuda(int device, int threads, backend **out, entrain_error *err);
-/* Words for a table: "NVIDIA H100 80GB HBM3 (sm_90, 0000:3b:00.0)"; "" on the CPU. key: a number that no other device has, 0 on the CPU. */
-void backend_describe(const backend *be, char *text, size_t size, uint64_t *key);
 void backend_close(backend *be);
 
 #endif

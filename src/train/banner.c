@@ -71,6 +71,7 @@ void trainer_print_banner(const trainer *t) {
     log_info("entrain %s", entrain_version());
     row("ranks", "%d (%s), %d on %s; %s, %d threads a rank; %d of %d CPUs allowed", job->c->size, job->c->ops->name, job->c->local_size,
         host, job->be->ops->name, job->be->threads, job->cpus, job->online_cpus);
+    if (job->be->description != NULL) row("device", "%s", job->be->description);
     row("network", "%s, stride %d, %s head%s, %.2f M parameters", config_name("model.backbone", (int)c->model.backbone),
         c->model.output_stride, config_name("model.head", (int)c->model.head), c->model.aux_weight > 0.0 ? " + aux" : "",
         millions(&t->params));

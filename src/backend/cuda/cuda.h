@@ -20,12 +20,11 @@ enum { CUDA_SCRATCH_BYTES = 16 << 20 };
 typedef struct cuda_dnn cuda_dnn; /* dnn.c: cuDNN's handle */
 
 typedef struct cuda_state {
-    int device;
+    int device, major;           /* number; of its compute capability */
     cudaStream_t stream, copies; /* operations; batches on their way (stage) */
     cudaEvent_t staged[BACKEND_SLOTS], used[BACKEND_SLOTS];
     cudaEvent_t finished;
     void *scratch; /* CUDA_SCRATCH_BYTES */
-    void *bounce;  /* pinned: what download brings */
     cuda_dnn *dnn;
     char name[192];
     uint64_t key;
@@ -45,9 +44,13 @@ static inline void *cuda_scratch(const backend *be) {
 }
 
 /* Keep the first failure. what: the call, or the kernel's operation. */
+void cuda_fail(backend *be, const char *what, const char *why);
 void cuda_check(backend *be, cudaError_t code, const char *what);
 /* Wait until the event has come to pass, asking be->watch meanwhile. */
 void cuda_wait(backend *be, cudaEvent_t event);
+
+/* device.c: make this GPU the calling thread's and fill device, major, name and key. ENTRAIN_DEVICE. */
+entrain_status cuda_device_take(int device, cuda_state *s, entrain_error *err);
 
 /* dnn.c: the only file that calls cuDNN */
 entrain_status cuda_dnn_open(cudaStream_t stream, cuda_dnn **out, entrain_error *err);
