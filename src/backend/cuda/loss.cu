@@ -1,32 +1,19 @@
 /*
- * Bilinear upsampling of the logits, softmax cross-entropy and the gradient of the small logits, without the large map.
+ * The upsampled loss (see loss.cuh): loss and counts, and what the gradient needs of each label pixel.
  *
- * The label pixels whose upper left neighbour is logits pixel (i, j) form cell (i, j), a rectangle that mixes the logits of four pixels
- * alone. Two kernels go over the cells. The first takes a strip of cells whose logits it copies to shared memory, a thread to a label
- * pixel: classes are read alike by neighbouring threads, nothing is exchanged between them, and the softmax takes one pass with a running
- * maximum. It leaves loss and counts of each block in the scratch memory, added up by a third, small kernel, and each pixel's largest
- * logit and weight / sum in the workspace.
- *
- * The second gathers the gradient, a thread to a class: a block walks along a strip of logits pixels of row i and through the cells of
- * rows i-1 and i, whose pixels it stages in shared memory; what a cell adds to its right neighbours is carried to the next. So every
- * probability is computed three times in all (and once more at a strip's end), never by four neighbours each, and there is no large
- * intermediate: 8 bytes a label pixel.
+ * A block takes a strip of cells whose logits it copies to shared memory, a thread to a label pixel: neighbouring threads read the same
+ * classes, nothing is exchanged between them, and the softmax takes one pass with a running maximum. Each block leaves its sums in the
+ * scratch memory, added up by a second, small kernel.
  */
 #include <float.h>
 
-#include "backend/cuda/bilinear.cuh"
-#include "backend/cuda/rows.cuh"
+#include "backend/cuda/loss.cuh"
 
 static constexpr int LOSS_CHUNK = 8;             /* classes at a time of the running maximum */
 static constexpr float LOSS_VANISHING = -1e30f;  /* the logits of the classes that fill the last chunk */
 static constexpr unsigned LOSS_BLOCKS = 4096;    /* the most blocks of the first kernel */
 static constexpr int LOSS_TILE_BYTES = 40 << 10; /* the most shared memory of its logits */
 static constexpr int LOSS_PART = 2048;           /* label pixels of a block at a time, about, where cells are large */
-
-/* One call's maps: logits (n,h,w,c), labels (n,label_h,label_w). */
-struct loss_maps {
-    int n, h, w, c, label_h, label_w;
-};
 
 /* How the first kernel is shared out: strips of cells along a row of them, each cut into parts of some label rows. */
 struct loss_tiles {
@@ -35,32 +22,16 @@ struct loss_tiles {
     int stride;          /* floats of one pixel's logits in shared memory: whole chunks and one more, so that columns differ in bank */
 };
 
-/* What gradients need of a label pixel. */
-struct loss_pixel {
-    float largest; /* logit */
-    float share;   /* class weight / sum of exp(logit - largest) */
-};
-
 /* The logits around one cell, of the same class: upper left, upper right, lower left, lower right. */
 struct loss_corners {
     const float *a, *b, *d, *e;
 };
 
-/* A logit between four others, the same bits in both kernels. */
-static __device__ inline float logit_between(float a, float b, float d, float e, float fx, float fy) {
-    return bilinear_mix(bilinear_mix(a, d, fy), bilinear_mix(b, e, fy), fx);
-}
-
 static __device__ inline float logit_at(const loss_corners &z, int k, float fx, float fy) {
     return logit_between(z.a[k], z.b[k], z.d[k], z.e[k], fx, fy);
 }
 
-/* Where strip s of a line of w begins, strips being as equal as they can be. */
-static __host__ __device__ inline int strip_first(int s, int strips, int w) {
-    return static_cast<int>(static_cast<long long>(s) * w / strips);
-}
-
-/* ---- first kernel: loss, counts, and what the gradient needs of each pixel ---- */
+/* ---- one label pixel ---- */
 
 struct loss_softmax {
     float own, largest, total; /* the label's logit; the largest; sum of exp(logit - largest) */
@@ -174,111 +145,6 @@ static __global__ void __launch_bounds__(ROWS_THREADS) loss_total(const loss_sum
     if (threadIdx.x == 0) *sums = own;
 }
 
-/* ---- second kernel: the gradient ---- */
-
-/* A label pixel in shared memory. */
-struct __align__(16) loss_staged {
-    float fx, fy, largest, share;
-    float left, right; /* its weights on the logits of the row asked for, at the left and at the right of the cell */
-    int label, unused;
-};
-
-/* A cell's label pixels: rows [y0, y0 + rows) and columns [x0, x0 + width) of one image's labels. */
-struct loss_cell {
-    int i, j;
-    int y0, rows, x0, width;
-    bool below; /* the cell's lower logits are asked for, not its upper ones */
-};
-
-static __device__ inline loss_staged stage(const loss_maps &m, const loss_cell &r, int image, int q, const uint8_t *labels,
-                                           const loss_pixel *pixels) {
-    const int y = r.y0 + q / r.width, x = r.x0 + q % r.width;
-    const size_t line = static_cast<size_t>(image) * static_cast<size_t>(m.label_h) + static_cast<size_t>(y);
-    const size_t pixel = line * static_cast<size_t>(m.label_w) + static_cast<size_t>(x);
-    const int label = labels[pixel];
-    if (label >= m.c) return loss_staged{0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, label, 0}; /* has no loss_pixel */
-    const loss_pixel p = pixels[pixel];
-    const float fx = bilinear_fraction(x, r.j, m.w, m.label_w), fy = bilinear_fraction(y, r.i, m.h, m.label_h);
-    const float down = r.below ? fy : 1.0f - fy;
-    return loss_staged{fx, fy, p.largest, p.share, down * (1.0f - fx), down * fx, label, 0};
-}
-
-/* One class of the four logits around a cell. */
-struct loss_values {
-    float a, b, d, e;
-};
-
-/* One class's gradient from the staged pixels slot, slot + slots, ..., added to *left and *right. */
-static __device__ inline void gather(const loss_staged *staged, int count, int slot, int slots, int classes, int k, float weight,
-                                     const loss_values &z, float *left, float *right) {
-    float l = 0.0f, r = 0.0f;
-    for (int p = slot; p < count; p += slots) {
-        const loss_staged s = staged[p];
-        if (s.label >= classes) continue;
-        const float x = logit_between(z.a, z.b, z.d, z.e, s.fx, s.fy);
-        const float g = s.share * expf(x - s.largest) - (s.label == k ? weight : 0.0f);
-        l += s.left * g;
-        r += s.right * g;
-    }
-    *left += l;
-    *right += r;
-}
-
-/*
- * Block x: a row of logits and a strip of it; block y: classes. Its threads: lanes over classes and slots over a cell's pixels. Reads the
- * logits three times and the 9 bytes of each label pixel twice, all but the first from the caches, and writes dlogits once.
- */
-template <typename T>
-static __global__ void __launch_bounds__(ROWS_THREADS)
-    loss_gradient(const float *logits, const uint8_t *labels, const float *class_weights, const loss_pixel *pixels, loss_maps m, int strips,
-                  int lanes, T *dlogits) {
-    __shared__ loss_staged staged[ROWS_THREADS];
-    __shared__ float sums[ROWS_THREADS];
-    const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), slot = thread / lanes,
-              slots = threads / lanes;
-    const int k = static_cast<int>(blockIdx.y) * lanes + thread % lanes;
-    const int row = static_cast<int>(blockIdx.x) / strips, strip = static_cast<int>(blockIdx.x) % strips, i = row % m.h;
-    const int first = strip_first(strip, strips, m.w), last = strip_first(strip + 1, strips, m.w);
-    const size_t c = static_cast<size_t>(m.c), w = static_cast<size_t>(m.w),
-                 own = static_cast<size_t>(row) * w * c + static_cast<size_t>(k);
-    const size_t above = i > 0 ? own - w * c : own, under = i < m.h - 1 ? own + w * c : own;
-    const int y[3] = {bilinear_first(i - 1, m.h, m.label_h), bilinear_first(i, m.h, m.label_h), bilinear_first(i + 1, m.h, m.label_h)};
-    const bool mine = k < m.c;
-    const float weight = mine && class_weights != nullptr ? class_weights[k] : 1.0f;
-    float carried = 0.0f; /* what the cells at the left gave to the pixel that comes next */
-    int x0 = bilinear_first(first > 0 ? first - 1 : 0, m.w, m.label_w);
-    for (int j = first > 0 ? first - 1 : 0; j < last; j++) {
-        const int x1 = bilinear_first(j + 1, m.w, m.label_w);
-        const size_t at = static_cast<size_t>(j) * c, next = static_cast<size_t>(min(j + 1, m.w - 1)) * c;
-        float left = 0.0f, right = 0.0f;
-        for (int half = 0; half < 2; half++) { /* the cell above, the cell below */
-            const loss_cell r = {i - 1 + half, j, half == 0 ? y[0] : y[1], half == 0 ? y[1] - y[0] : y[2] - y[1], x0, x1 - x0, half == 0};
-            const size_t upper = half == 0 ? above : own, lower = half == 0 ? own : under;
-            loss_values z = {0.0f, 0.0f, 0.0f, 0.0f};
-            if (mine && r.rows * r.width > 0)
-                z = loss_values{logits[upper + at], logits[upper + next], logits[lower + at], logits[lower + next]};
-            for (int base = 0; base < r.rows * r.width; base += threads) {
-                const int count = min(threads, r.rows * r.width - base);
-                if (thread < count) staged[thread] = stage(m, r, row / m.h, base + thread, labels, pixels);
-                __syncthreads();
-                if (mine) gather(staged, count, slot, slots, m.c, k, weight, z, &left, &right);
-                __syncthreads();
-            }
-        }
-        float value = carried + left;
-        carried = right;
-        x0 = x1;
-        if (j < first) continue;
-        if (slots > 1) {
-            sums[thread] = value;
-            __syncthreads();
-            for (int s = 1; slot == 0 && s < slots; s++) value += sums[s * lanes + thread];
-            __syncthreads();
-        }
-        if (mine && slot == 0) element_store(dlogits + own + at, value);
-    }
-}
-
 /* ---- all of them ---- */
 
 static loss_tiles tiles_of(const loss_maps &m) {
@@ -286,7 +152,7 @@ static loss_tiles tiles_of(const loss_maps &m) {
     const int stride = (m.c + LOSS_CHUNK - 1) / LOSS_CHUNK * LOSS_CHUNK + 1;
     int columns = cell <= 16 ? 16 : cell >= ROWS_THREADS ? 1 : static_cast<int>(ROWS_THREADS / cell);
     const int fit = LOSS_TILE_BYTES / (2 * stride * static_cast<int>(sizeof(float))) - 1;
-    columns = columns < fit ? columns : fit;
+    columns = columns < fit ? columns : fit > 1 ? fit : 1;
     const int strips = (m.w + columns - 1) / columns;
     const int tallest = m.h == 1 ? m.label_h : (m.label_h / m.h + 1) * 3 / 2 + 1; /* label rows of a cell; the first has half more */
     const int width = (m.label_w + strips - 1) / strips;
@@ -307,22 +173,6 @@ static void launch_pixels(backend *be, const float *logits, const uint8_t *label
     CUDA_LAUNCH(be, "upsampled loss", loss_total, 1, row_threads(blocks), 0, partials, static_cast<int>(blocks), sums);
 }
 
-template <typename T>
-static void launch_gradient(backend *be, const float *logits, const uint8_t *labels, const float *class_weights, const loss_pixel *pixels,
-                            const loss_maps &m, T *dlogits) {
-    const size_t rows = static_cast<size_t>(m.n) * static_cast<size_t>(m.h);
-    int length = 8; /* logits pixels of a strip: fewer where that would be too few blocks */
-    while (length > 1 && rows * static_cast<size_t>((m.w + length - 1) / length) < 1024) length /= 2;
-    const int strips = (m.w + length - 1) / length, most = ROWS_THREADS;
-    const int padded = m.c <= 8 ? 8 : m.c <= 16 ? 16 : (m.c + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP, lanes = padded < most ? padded : most;
-    const size_t cell = static_cast<size_t>(m.label_h / m.h + 1) * static_cast<size_t>(m.label_w / m.w + 1);
-    int slots = static_cast<int>(row_threads(cell)) / lanes; /* no more threads than a cell has pixels */
-    if (lanes * slots < CUDA_WARP) slots = lanes < CUDA_WARP ? CUDA_WARP / lanes : 1;
-    const dim3 grid(static_cast<unsigned>(rows) * static_cast<unsigned>(strips), static_cast<unsigned>((m.c + lanes - 1) / lanes));
-    CUDA_LAUNCH(be, "upsampled loss, gradient", loss_gradient<T>, grid, static_cast<unsigned>(lanes * slots), 0, logits, labels,
-                class_weights, pixels, m, strips, lanes, dlogits);
-}
-
 extern "C" size_t cuda_upsample_loss_workspace(backend *be, const tensor *logits, int label_h, int label_w) {
     (void)be;
     return static_cast<size_t>(logits->n) * static_cast<size_t>(label_h) * static_cast<size_t>(label_w) * sizeof(loss_pixel);
@@ -334,9 +184,5 @@ extern "C" void cuda_upsample_loss(backend *be, const tensor *logits, const uint
     const float *from = static_cast<const float *>(logits->data);
     loss_pixel *pixels = dlogits != nullptr ? static_cast<loss_pixel *>(workspace) : nullptr;
     launch_pixels(be, from, labels, class_weights, m, pixels, sums);
-    if (dlogits == nullptr) return;
-    if (dlogits->type == BF16)
-        launch_gradient(be, from, labels, class_weights, pixels, m, static_cast<__nv_bfloat16 *>(dlogits->data));
-    else
-        launch_gradient(be, from, labels, class_weights, pixels, m, static_cast<float *>(dlogits->data));
+    if (dlogits != nullptr) cuda_loss_gradient(be, from, labels, class_weights, pixels, m, dlogits);
 }
