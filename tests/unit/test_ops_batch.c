@@ -96,7 +96,7 @@ static const int SIZES[][3] = {{1, 1, 1}, {3, 7, 5}, {1, 16, 16}, {2, 33, 31}, {
 
 /* Half a unit in the last place of a number stored in this type, and nothing to speak of for what was worked out in float64. */
 static double rounding(double value, dtype type) {
-    return fabs(value) * (type == BF16 ? 0x1.01p-9 : 0x1.001p-24) + 1e-15;
+    return fabs(value) * (type == BF16 ? 0x1.01p-8 : 0x1.001p-24) + 1e-15;
 }
 
 static void check_normalised(backend *be, const int *size, dtype type, const double mean[3], const double std[3]) {
