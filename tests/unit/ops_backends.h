@@ -1,4 +1,7 @@
-/* Running a group of tests once on every backend of this build: a new backend is one more row in ops_backends.c. */
+/*
+ * Running a group of tests once on every backend of this build: a new backend is one more row in ops_backends.c. The environment variable
+ * ENTRAIN_TEST_DEVICE says on whose memory: cpu (as it is and guarded, see guarded_backend.h), which is what it is when unset, or cuda.
+ */
 #ifndef TESTS_OPS_BACKENDS_H
 #define TESTS_OPS_BACKENDS_H
 
@@ -13,5 +16,10 @@
 
 /* Each test gets the open backend as *state. Returns the number of failed tests over all backends. */
 int ops_run(const struct CMUnitTest *tests, size_t count);
+/* The same for tests of what the CPU backend alone promises: only there, and not at all where another device is tested. */
+int ops_run_cpu(const struct CMUnitTest *tests, size_t count);
+
+/* The device that ENTRAIN_TEST_DEVICE names, for tests that run on one backend, under mpirun too: each rank of a host has the next GPU. */
+entrain_status open_test_backend(int threads, backend **out, entrain_error *err);
 
 #endif
