@@ -56,7 +56,7 @@ static __device__ inline float resize_weight(const resize_support &s, int to) {
     int past = s.past + (to - s.first) * s.step;
     if (s.start) past = max(past, 0);
     if (s.end) past = min(past, 0);
-    return static_cast<float>(s.span - abs(past)) * s.unit;
+    return static_cast<float>(max(s.span - abs(past), 0)) * s.unit; /* before the line: all of it from i 0, none from i 1 */
 }
 
 /* How a backward pass is shared out. A block: lanes over vectors of channels, parts over the rows of a rectangle, pixels of the input. */
@@ -107,7 +107,7 @@ static __device__ inline lanes<V> gather(const float *dy, const resize_support &
 /*
  * dy (n,oh,ow,c) -> dx (n,h,w,c) or, where rows are split, sums (splits, n h w c). Every element of dy belongs to up to four rectangles,
  * whose threads are neighbours in a block or run at about the same time, so that the rereads come from the caches; dx is written once.
- * Shared memory: (parts, pixels, lanes V), none for one part.
+ * Shared memory: (parts, pixels, lanes V).
  */
 template <int V>
 static __global__ void __launch_bounds__(ROWS_THREADS) resize_gather(const float *dy, resize_maps m, resize_shares s, float *dx) {
@@ -160,7 +160,7 @@ template <int V> static void launch_backward(backend *be, const float *dy, const
     const unsigned threads = static_cast<unsigned>(s.lanes * s.parts * s.pixels);
     const dim3 grid(static_cast<unsigned>(s.groups) * static_cast<unsigned>(s.chunks), static_cast<unsigned>(s.splits));
     float *sums = s.splits > 1 ? static_cast<float *>(cuda_scratch(be)) : dx;
-    CUDA_LAUNCH(be, "resize, backward", resize_gather<V>, grid, threads, s.parts > 1 ? threads * sizeof(float) * V : 0, dy, m, s, sums);
+    CUDA_LAUNCH(be, "resize, backward", resize_gather<V>, grid, threads, threads * sizeof(float) * V, dy, m, s, sums);
     if (s.splits > 1) {
         const unsigned adders = row_threads(count);
         CUDA_LAUNCH(be, "resize, backward", resize_add, blocks_for(count, static_cast<int>(adders)), adders, 0, sums, s.splits, count, dx);
