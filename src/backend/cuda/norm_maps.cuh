@@ -7,6 +7,9 @@
  * An image's rows are split among blocks until there are NORM_BLOCKS of them, enough for any GPU, or too few rows a thread to be worth it.
  * Where rows are split at all there are never more than NORM_BLOCKS blocks, so what they leave for a second kernel has a fixed bound; where
  * images and tiles alone are that many, nobody splits and nothing is left over. All this follows from the shape.
+ *
+ * A thread loads several rows before it uses the first of them. The loops over such runs of rows are kept from being unrolled further,
+ * which would cost registers, and so threads at a time, for nothing.
  */
 #ifndef BACKEND_CUDA_NORM_MAPS_CUH
 #define BACKEND_CUDA_NORM_MAPS_CUH
@@ -42,8 +45,8 @@ static inline norm_tiles norm_tiles_of(norm_dims d, int vector, int least) {
     t.lanes = norm_pieces(vectors, t.tiles);
     t.rows = NORM_THREADS / t.lanes < d.p ? NORM_THREADS / t.lanes : d.p;
     const size_t columns = static_cast<size_t>(d.n) * static_cast<size_t>(t.tiles);
-    const int wanted = columns < NORM_BLOCKS ? NORM_BLOCKS / static_cast<int>(columns) : 1, worth = norm_pieces(d.p, t.rows * least);
-    const int runs = norm_pieces(d.p, t.rows); /* of t.rows rows, which a block takes at once */
+    const int runs = norm_pieces(d.p, t.rows), worth = runs / least > 1 ? runs / least : 1; /* runs: of t.rows rows, one a thread */
+    const int wanted = columns < NORM_BLOCKS ? NORM_BLOCKS / static_cast<int>(columns) : 1;
     t.chunk = norm_pieces(runs, wanted < worth ? wanted : worth);
     t.splits = norm_pieces(runs, t.chunk);
     t.chunk = t.splits == 1 ? d.p : t.chunk * t.rows;
@@ -73,7 +76,8 @@ typedef struct norm_place {
 
 /* How many of a block's rows its threads in row `thread` take. */
 static __device__ inline int norm_thread_rows(int block_rows, int thread) {
-    return thread < block_rows ? (block_rows - 1 - thread) / static_cast<int>(blockDim.y) + 1 : 0;
+    const int depth = static_cast<int>(blockDim.y);
+    return block_rows / depth + (thread < block_rows % depth ? 1 : 0);
 }
 
 /* block: blockIdx.x, or counted from the end. */

@@ -63,17 +63,19 @@ template <typename T, int V> static __device__ inline moments<V> moments_thread(
     return out;
 }
 
-/* One channel of what a block's threads left; stride from one's to the next. */
+/* One channel of what a block's threads left; stride from one's to the next. What the first sum lost is what they add up to about it. */
 static __device__ inline moments<1> moments_block(const float *mean, const float *m2, int stride, int block_rows) {
     const int depth = static_cast<int>(blockDim.y);
-    moments<1> total = {{{0.0f}}, {{0.0f}}};
-    for (int i = 0; i < depth; i++) total.mean.x[0] += static_cast<float>(norm_thread_rows(block_rows, i)) * mean[i * stride];
-    total.mean.x[0] /= static_cast<float>(block_rows);
+    const float rows = static_cast<float>(block_rows);
+    float sum = 0.0f, lost = 0.0f, square = 0.0f;
+    for (int i = 0; i < depth; i++) sum += static_cast<float>(norm_thread_rows(block_rows, i)) * mean[i * stride];
+    const float about = sum / rows;
     for (int i = 0; i < depth; i++) {
-        const float apart = mean[i * stride] - total.mean.x[0];
-        total.m2.x[0] += m2[i * stride] + static_cast<float>(norm_thread_rows(block_rows, i)) * (apart * apart);
+        const float apart = mean[i * stride] - about, weighted = static_cast<float>(norm_thread_rows(block_rows, i)) * apart;
+        lost += weighted;
+        square += m2[i * stride] + weighted * apart;
     }
-    return total;
+    return {{{about + lost / rows}}, {{square}}};
 }
 
 /*
