@@ -117,7 +117,7 @@ static __device__ inline void bn_coefficients(const coefficient_step &s, const m
 
 /*
  * From all ranks' sums to mean and variance in their place, 1/sd, and the running statistics' update; for a layer of bn alone the
- * coefficients too. Some 40 bytes a channel, and for bn alone 12 a number (m read, a and b written), the minimum.
+ * coefficients too. 56 bytes a channel, and for bn alone 12 a number (m read, a and b written), the minimum.
  */
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 1) bn_finish(const coefficient_step s, bool coefficients) {
     const int c = static_cast<int>(blockIdx.x * CUDA_WARP + threadIdx.x);

@@ -108,8 +108,8 @@ static __device__ inline statistics_gradients moment_gradients(const coefficient
 }
 
 /*
- * dm and dv of an image. Least: m, v, s1 and s2 read, dm and dv written, 24 bytes a number; every group method reads the rows once more,
- * the ratios twice, from the caches.
+ * dm and dv of an image. Least: m, v, s1 and s2 read, dm and dv written, 24 bytes a number. Each group method reads m three times more and
+ * the others once or twice, the ratios all once and m twice, from the caches.
  */
 template <typename F> static __global__ void __launch_bounds__(IMAGE_THREADS, 1) backward_images(const coefficient_step s) {
     EN_DYN_SHARED(image_shared, shared);

@@ -32,8 +32,8 @@ static __device__ inline coefficients mixed_statistics(const coefficient_step &s
 }
 
 /*
- * a and b of an image. Least: m and v read, a and b written, 16 bytes a number; ln and gn read m twice more and v once, the ratios both
- * once more, all of it from the caches: an image's rows are a few KiB.
+ * a and b of an image. Least: m and v read, a and b written, 16 bytes a number. Each group method reads m twice more and v once, the
+ * ratios m once, all of it from the caches: an image's rows are a few KiB.
  */
 template <typename F> static __global__ void __launch_bounds__(IMAGE_THREADS, 1) forward_images(const coefficient_step s) {
     EN_DYN_SHARED(image_shared, shared);
