@@ -100,7 +100,7 @@ static __global__ void __launch_bounds__(THREADS) nonfinite_kernel(const T *x, s
     if (threadIdx.x == 0) where[blockIdx.x] = least;
 }
 
-/* One block. where (count), first (1): the least of them, or -1; it may be among them. */
+/* One block. where (count), first (1): the least of them, or -1. */
 static __global__ void __launch_bounds__(THREADS) nonfinite_finish_kernel(const int64_t *where, unsigned count, int64_t *first) {
     __shared__ long long shared[WARPS];
     int64_t least = NOWHERE;
