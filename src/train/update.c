@@ -101,11 +101,24 @@ static void step(const update *u, int k) {
                     u->first_segment[k + 1] - first, &rule);
 }
 
+/* All buckets' gradients come to lie in one memory: between this one's tensors is what others have left there. */
+static void clear_padding(update *u, const bucket *b) {
+    size_t end = b->end;
+    for (int i = u->p->count - 1; i >= 0; i--) {
+        const param *q = &u->p->list[i];
+        if (!q->learned || q->offset < b->begin || q->offset >= b->end) continue;
+        const size_t begin = q->offset + q->count;
+        u->be->ops->zero(u->be, gradients(u, b) + (begin - b->begin), (end - begin) * sizeof(float));
+        end = q->offset;
+    }
+}
+
 entrain_status update_node(void *context, int id) {
     update *u = context;
     const bucket *b = buckets_next(&u->buckets, id);
     entrain_status status = ENTRAIN_OK;
     if (b != NULL && u->at_once && isfinite(*u->squares)) {
+        clear_padding(u, b);
         u->be->ops->sum_squares(u->be, gradients(u, b), length(b), u->squares);
         if (isfinite(*u->squares)) {
             step(u, (int)(b - u->buckets.list));

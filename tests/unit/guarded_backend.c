@@ -1,6 +1,6 @@
 /*
  * Each piece of memory is a mapping of its own, which mprotect closes and opens; its end lies at the mapping's, and what follows is never
- * mapped by us, so that most writes behind it show as well.
+ * mapped by us, so that most writes behind it show as well. An operation finds only those pieces open that it was given.
  */
 #include "guarded_backend.h"
 
@@ -15,6 +15,7 @@ typedef struct piece {
     char *base;
     void *given;   /* to whom asked for it, behind base */
     size_t length; /* of the mapping */
+    bool in_use;   /* by the operation under way */
 } piece;
 
 static piece pieces[MOST_PIECES];
@@ -22,7 +23,7 @@ static int piece_count;
 static const backend_ops *inner;
 static backend_ops table;
 
-static const piece *find(const void *p) {
+static piece *find(const void *p) {
     for (int i = 0; i < piece_count; i++)
         if ((const char *)p >= pieces[i].base && (const char *)p < pieces[i].base + pieces[i].length) return &pieces[i];
     return NULL;
@@ -34,8 +35,11 @@ static void stop(const char *operation, const char *what) {
 }
 
 static void must_be_device(const char *operation, const void *const *pointers, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (pointers[i] != NULL && find(pointers[i]) == NULL) stop(operation, "memory of the host was given for the device's");
+    for (size_t i = 0; i < count; i++) {
+        piece *const found = pointers[i] != NULL ? find(pointers[i]) : NULL;
+        if (pointers[i] != NULL && found == NULL) stop(operation, "memory of the host was given for the device's");
+        if (found != NULL) found->in_use = true;
+    }
 }
 
 static void must_be_host(const char *operation, const void *p) {
@@ -43,8 +47,11 @@ static void must_be_host(const char *operation, const void *p) {
 }
 
 static void protect(int how) {
-    for (int i = 0; i < piece_count; i++)
+    for (int i = 0; i < piece_count; i++) {
+        if (!pieces[i].in_use) continue;
         if (mprotect(pieces[i].base, pieces[i].length, how) != 0) stop("mprotect", "failed");
+        pieces[i].in_use = how != PROT_NONE;
+    }
 }
 
 /* Run a call of the inner table; further arguments: every pointer to the device's memory among its own. */
@@ -66,7 +73,8 @@ static void *guarded_alloc(backend *be, size_t bytes) {
     const size_t used = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, length = (used + PAGE) / PAGE * PAGE;
     char *base = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return NULL;
-    pieces[piece_count++] = (piece){base, base + length - (used > 0 ? used : ALIGNMENT), length};
+    (void)madvise(base, length, MADV_HUGEPAGE); /* where that cannot be had, opening large pieces takes longer */
+    pieces[piece_count++] = (piece){base, base + length - (used > 0 ? used : ALIGNMENT), length, false};
     return pieces[piece_count - 1].given;
 }
 
