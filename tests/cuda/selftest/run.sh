@@ -10,6 +10,9 @@ unset CUSIM_SHUFFLE CUSIM_LAZY CUSIM_FAIL CUSIM_MEMORY CUSIM_DEVICES CUSIM_LEAKS
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
 # Open MPI keeps memory until the end of the process; the other leaks are looked for where there is no MPI.
 ranks() { ASAN_OPTIONS=detect_leaks=0 mpirun --oversubscribe --bind-to none -np "$@"; }
+for program in kernels planted streams failures convolution collectives; do
+    [ -x $build/cusim_$program ] || { echo "$build/cusim_$program has not been built"; exit 2; }
+done
 checks=0
 failures=0
 
@@ -129,7 +132,6 @@ failures() {
 
 convolution() {
     local p=$build/cusim_convolution
-    [ -x $p ] || return
     for lazy in 0 2; do right env CUSIM_LAZY=$lazy $p; done
     found 'cusim: cudnnConvolutionForward: the algorithm needs 512 bytes of workspace and is given 0' $p refusals
     found 'cusim: cudnnConvolutionForward: x needs 1024 bytes at .* not memory of the device' $p refusals
@@ -144,7 +146,6 @@ convolution() {
 
 collectives() {
     local p=$build/cusim_collectives np lazy
-    [ -x $p ] || return
     right $p right
     for np in 1 2 4; do
         for lazy in 0 1 2; do right ranks $np env CUSIM_LAZY=$lazy $p right; done
