@@ -69,7 +69,7 @@ if(ENTRAIN_CUDA STREQUAL "SIMULATE")
   add_subdirectory(tests/cuda)
   add_library(entrain_kernels OBJECT ${kernel_sources})
   cusim_kernels(entrain_kernels)
-  target_link_libraries(entrain_cuda_host INTERFACE standin_cudnn standin_nccl cusim stdc++)
+  target_link_libraries(entrain_cuda_host INTERFACE standin_cudnn $<TARGET_NAME_IF_EXISTS:standin_nccl> cusim stdc++)
 else()
   set(entrain_cuda NVCC)
   # Turing, Ampere, Hopper, Blackwell; newer ones compile the last one's code when the program starts.

@@ -7,7 +7,9 @@
  * where that was asked for. Sums are float32 whatever the maps' type.
  *
  * cuDNN's calls for convolutions, deprecated in version 9 in favour of its graphs but served, give the same kernels with a tenth of the
- * code. They want x, w and y of one type: a classifier with float32 logits on bfloat16 maps gets its input widened first.
+ * code. They want x, w and y of one type. So a classifier with float32 logits on bfloat16 maps gets its input and its rounded weights
+ * widened first (TF32 loses nothing then); and the gradient of bfloat16 weights is rounded to bfloat16 once, after it has been summed in
+ * float32.
  */
 #include <cudnn.h>
 #include <stdio.h>
@@ -64,7 +66,7 @@ static cudnnDataType_t data_type(dtype type) {
 
 static cudnnMathType_t math_type(const conv_desc *d, dtype type) {
     if (type == BF16) return CUDNN_TENSOR_OP_MATH;
-    return d->tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
+    return d->tf32 || d->type == BF16 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
 }
 
 /* Do the next call unless one has failed. */
@@ -181,11 +183,15 @@ void cuda_conv_destroy(backend *be, conv *cv) {
     free(cv);
 }
 
-/* ---- workspace: packed weights, then x widened where it must be, then cuDNN's ---- */
+/* ---- workspace: packed weights, then x widened where it must be (before that, the weights on their way), then cuDNN's ---- */
+
+static size_t weights(const conv *cv) {
+    const conv_desc *d = &cv->desc;
+    return (size_t)d->c_out * (size_t)(d->c_in / d->groups) * (size_t)(d->kernel * d->kernel);
+}
 
 static size_t weights_bytes(const conv *cv, const pass *p) {
-    const conv_desc *d = &cv->desc;
-    return memory_round((size_t)d->c_out * (size_t)(d->c_in / d->groups) * (size_t)(d->kernel * d->kernel) * dtype_size(p->type));
+    return memory_round(weights(cv) * dtype_size(p->type));
 }
 
 static size_t inputs(const conv *cv) {
@@ -193,7 +199,9 @@ static size_t inputs(const conv *cv) {
 }
 
 static size_t widened_bytes(const conv *cv, const pass *p) {
-    return p->type == cv->desc.type ? 0 : memory_round(inputs(cv) * dtype_size(p->type));
+    if (p->type == cv->desc.type) return 0;
+    const size_t x = memory_round(inputs(cv) * dtype_size(p->type)), w = memory_round(weights(cv) * dtype_size(cv->desc.type));
+    return x > w ? x : w;
 }
 
 size_t cuda_conv_workspace(const conv *cv) {
@@ -232,16 +240,20 @@ static void run(backend *be, const conv *cv, int kind, const void *x, const void
     cuda_fail(be, what, cudnnGetErrorString(s));
 }
 
-static void pack(backend *be, const conv *cv, int kind, const float *w, void *workspace) {
+/* The weights of cv's type to `to`. */
+static void pack(backend *be, const conv *cv, const float *w, void *to) {
     const conv_desc *d = &cv->desc;
-    cuda_weights_pack(be, w, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, cv->pass[kind].type, workspace);
+    cuda_weights_pack(be, w, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, d->type, to);
 }
 
 void cuda_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace) {
     const pass *p = &cv->pass[FORWARD];
-    pack(be, cv, FORWARD, w, workspace);
-    if (widened_bytes(cv, p) > 0) {
+    if (widened_bytes(cv, p) == 0) {
+        pack(be, cv, w, workspace);
+    } else {
         void *const wide = (char *)workspace + weights_bytes(cv, p);
+        pack(be, cv, w, wide);
+        cuda_convert(be, wide, cv->desc.type, workspace, p->type, weights(cv));
         cuda_convert(be, x, cv->desc.type, wide, p->type, inputs(cv));
         x = wide;
     }
@@ -251,7 +263,7 @@ void cuda_conv_forward(backend *be, conv *cv, const void *x, const float *w, con
 }
 
 void cuda_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace) {
-    pack(be, cv, BACKWARD_DATA, w, workspace);
+    pack(be, cv, w, workspace);
     run(be, cv, BACKWARD_DATA, dx, dy, workspace);
 }
 
