@@ -1,6 +1,6 @@
 /*
- * Each piece of memory is a mapping of its own, which mprotect closes and opens; its end lies at the mapping's, and what follows is never
- * mapped by us, so that most writes behind it show as well. An operation finds only those pieces open that it was given.
+ * Each piece of memory is a mapping of its own, which mprotect closes and opens; its end lies at the mapping's, and the page behind it is
+ * never opened, so that most writes behind a piece show as well. An operation finds only those pieces open that it was given.
  */
 #include "guarded_backend.h"
 
@@ -14,7 +14,7 @@ enum { MOST_PIECES = 4096, PAGE = 4096, ALIGNMENT = 64 };
 typedef struct piece {
     char *base;
     void *given;   /* to whom asked for it, behind base */
-    size_t length; /* of the mapping */
+    size_t length; /* of the mapping, without the page behind it that is never opened */
     bool in_use;   /* by the operation under way */
 } piece;
 
@@ -71,7 +71,7 @@ static void *guarded_alloc(backend *be, size_t bytes) {
     (void)be;
     if (bytes > SIZE_MAX / 2 || piece_count == MOST_PIECES) return NULL;
     const size_t used = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, length = (used + PAGE) / PAGE * PAGE;
-    char *base = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *base = mmap(NULL, length + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) return NULL;
     (void)madvise(base, length, MADV_HUGEPAGE); /* where that cannot be had, opening large pieces takes longer */
     pieces[piece_count++] = (piece){base, base + length - (used > 0 ? used : ALIGNMENT), length, false};
@@ -82,7 +82,7 @@ static void guarded_release(backend *be, void *p) {
     (void)be;
     for (int i = 0; i < piece_count; i++) {
         if (pieces[i].given != p) continue;
-        if (munmap(pieces[i].base, pieces[i].length) != 0) stop("release", "munmap failed");
+        if (munmap(pieces[i].base, pieces[i].length + PAGE) != 0) stop("release", "munmap failed");
         pieces[i] = pieces[--piece_count];
         return;
     }

@@ -59,6 +59,8 @@ static void check_checkpoint(trainer *t, const outcome *o) {
     be->ops->zero(be, t->params.momentum, t->params.learned_floats * sizeof(float));
     checkpoint_meta found = {0};
     assert_ok(checkpoint_read(path, &t->params, true, true, &found, &err));
+    free((void *)(uintptr_t)found.config_json);
+    free((void *)(uintptr_t)found.dataset_json);
     keep_numbers(t, &again);
     assert_memory_equal(again.numbers, o->numbers, o->count * sizeof(float));
     free(again.numbers);
@@ -144,7 +146,7 @@ static void clipped_and_queued(void **state) {
 }
 
 static void other_rates(void **state) {
-    const char *const settings[] = {"norm.type=sn", "optimizer.head_lr_multiplier=10", "model.head=fcn", "data.shuffle=false"};
+    const char *const settings[] = {"norm.type=sn", "optimizer.head_lr_multiplier=10", "model.head=fcn", "train.shuffle=false"};
     check_run(*state, settings, 4, 3, 3);
 }
 
