@@ -93,8 +93,9 @@ static __device__ inline void loss_at(const loss_maps &m, const loss_tiles &t, c
 }
 
 /*
- * partials: one a block. pixels (n,label_h,label_w) or NULL. Reads the logits once, and a quarter more at the strips' ends, twice over (a
- * row above, a row below; the second time from the caches), labels once, and writes 8 bytes a label pixel. Shared memory: the tile.
+ * pixels (n,label_h,label_w) or NULL; partials (gridDim.x). Each logits pixel is copied by two rows of cells, and by two strips at a
+ * strip's end, all but the first time from the caches; labels are read once, and 8 bytes a label pixel written once. The minimum would be
+ * the logits and labels. Shared memory: the tile, (2, columns + 1, stride).
  */
 static __global__ void __launch_bounds__(ROWS_THREADS)
     loss_pixels(const float *logits, const uint8_t *labels, const float *class_weights, loss_maps m, loss_tiles t, unsigned tiles,
@@ -118,7 +119,7 @@ static __global__ void __launch_bounds__(ROWS_THREADS)
             const size_t line = static_cast<size_t>(row / m.h) * static_cast<size_t>(m.label_h) + static_cast<size_t>(y);
             const size_t pixel = line * static_cast<size_t>(m.label_w) + static_cast<size_t>(x);
             const int label = labels[pixel];
-            if (label >= m.c) continue; /* 255, and what the loader should have refused */
+            if (!label_counts(label, m.c)) continue;
             const float weight = class_weights != nullptr ? class_weights[label] : 1.0f;
             loss_at(m, t, tile, i, j, columns, y, x, label, weight, pixels != nullptr ? pixels + pixel : nullptr, &sums);
         }

@@ -22,6 +22,11 @@ struct loss_pixel {
     float share;   /* class weight / sum of exp(logit - largest) */
 };
 
+/* 255 is never counted; nor is a class that does not exist, which the loader should have refused. */
+static __device__ inline bool label_counts(int label, int classes) {
+    return label < classes && label != 255;
+}
+
 /* A logit between four others, the same bits in both kernels. */
 static __device__ inline float logit_between(float a, float b, float d, float e, float fx, float fy) {
     return bilinear_mix(bilinear_mix(a, d, fy), bilinear_mix(b, e, fy), fx);

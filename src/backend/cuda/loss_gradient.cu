@@ -9,7 +9,7 @@
 struct __align__(16) loss_staged {
     float fx, fy, largest, share;
     float left, right; /* its weights on the logits of the row asked for, at the left and at the right of the cell */
-    int label, unused;
+    int label, unused; /* label: -1 where it does not count */
 };
 
 /* A cell's label pixels: rows [y0, y0 + rows) and columns [x0, x0 + width) of one image's labels. */
@@ -25,7 +25,7 @@ static __device__ inline loss_staged stage(const loss_maps &m, const loss_cell &
     const size_t line = static_cast<size_t>(image) * static_cast<size_t>(m.label_h) + static_cast<size_t>(y);
     const size_t pixel = line * static_cast<size_t>(m.label_w) + static_cast<size_t>(x);
     const int label = labels[pixel];
-    if (label >= m.c) return loss_staged{0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, label, 0}; /* has no loss_pixel */
+    if (!label_counts(label, m.c)) return loss_staged{0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, -1, 0}; /* has no loss_pixel */
     const loss_pixel p = pixels[pixel];
     const float fx = bilinear_fraction(x, r.j, m.w, m.label_w), fy = bilinear_fraction(y, r.i, m.h, m.label_h);
     const float down = r.below ? fy : 1.0f - fy;
@@ -38,12 +38,12 @@ struct loss_values {
 };
 
 /* One class's gradient from the staged pixels slot, slot + slots, ..., added to *left and *right. */
-static __device__ inline void gather(const loss_staged *staged, int count, int slot, int slots, int classes, int k, float weight,
-                                     const loss_values &z, float *left, float *right) {
+static __device__ inline void gather(const loss_staged *staged, int count, int slot, int slots, int k, float weight, const loss_values &z,
+                                     float *left, float *right) {
     float l = 0.0f, r = 0.0f;
     for (int p = slot; p < count; p += slots) {
         const loss_staged s = staged[p];
-        if (s.label >= classes) continue;
+        if (s.label < 0) continue;
         const float x = logit_between(z.a, z.b, z.d, z.e, s.fx, s.fy);
         const float g = s.share * expf(x - s.largest) - (s.label == k ? weight : 0.0f);
         l += s.left * g;
@@ -90,7 +90,7 @@ static __global__ void __launch_bounds__(ROWS_THREADS)
                 const int count = min(threads, r.rows * r.width - base);
                 if (thread < count) staged[thread] = stage(m, r, row / m.h, base + thread, labels, pixels);
                 __syncthreads();
-                if (mine) gather(staged, count, slot, slots, m.c, k, weight, z, &left, &right);
+                if (mine) gather(staged, count, slot, slots, k, weight, z, &left, &right);
                 __syncthreads();
             }
         }
