@@ -139,8 +139,8 @@ static void in_any_memory(void **state) {
 }
 
 int main(void) {
-    if (comm_open(&world, &err) != ENTRAIN_OK || comm_open_self(&self, &err) != ENTRAIN_OK ||
-        open_test_backend(1, &be, &err) != ENTRAIN_OK) {
+    if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &world, &err) != ENTRAIN_OK ||
+        comm_open_self(&self, &err) != ENTRAIN_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;
     }

@@ -167,7 +167,7 @@ static void test_evaluation_is_local(void **state) {
 
 int main(void) {
     entrain_error err;
-    if (open_test_backend(1, &be, &err) != ENTRAIN_OK || comm_open(&ranks, &err) != ENTRAIN_OK) {
+    if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &ranks, &err) != ENTRAIN_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;
     }
@@ -177,7 +177,7 @@ int main(void) {
         cmocka_unit_test(test_evaluation_is_local),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(ranks);
     backend_close(be);
+    comm_close(ranks);
     return failed;
 }

@@ -84,6 +84,17 @@ int ops_run_cpu(const struct CMUnitTest *tests, size_t count) {
     return chosen(&BACKENDS[0]) ? run_on(&BACKENDS[0], tests, count) : 0;
 }
 
+entrain_status open_test_ranks(backend *be, comm **out, entrain_error *err) {
+    comm *between = NULL;
+    entrain_status status = comm_open(out, err);
+    if (status != ENTRAIN_OK || be->stream == NULL || (*out)->size == 1) return status;
+    status = comm_open_nccl(*out, &between, err);
+    if (status != ENTRAIN_OK) return status;
+    be->watch = comm_watch;
+    be->watched = *out = between;
+    return ENTRAIN_OK;
+}
+
 entrain_status open_test_backend(int threads, backend **out, entrain_error *err) {
     for (int k = 0; k < BACKEND_COUNT; k++)
         if (chosen(&BACKENDS[k])) return BACKENDS[k].open(threads, out, err);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
+#include "comm/comm.h"
 
 /* Each test gets the open backend as *state. Returns the number of failed tests over all backends. */
 int ops_run(const struct CMUnitTest *tests, size_t count);
@@ -21,5 +22,7 @@ int ops_run_cpu(const struct CMUnitTest *tests, size_t count);
 
 /* The device that ENTRAIN_TEST_DEVICE names, for tests that run on one backend, under mpirun too: each rank of a host has the next GPU. */
 entrain_status open_test_backend(int threads, backend **out, entrain_error *err);
+/* The ranks of this MPI job, each with such a backend: what lies in its memory they can add up. Close the backend before them. */
+entrain_status open_test_ranks(backend *be, comm **out, entrain_error *err);
 
 #endif

@@ -71,6 +71,7 @@ static void *cuda_alloc(backend *be, size_t bytes) {
         return NULL;
     }
     cuda_check(be, cudaMemsetAsync(p, 0, size, cuda_stream(be)), "cudaMemsetAsync");
+    cuda_finish(be); /* a batch may be copied there on the other stream */
     return p;
 }
 
