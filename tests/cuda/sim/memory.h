@@ -18,6 +18,13 @@ void *pinned_alloc(size_t bytes);
 bool pinned_free(void *p);
 bool is_pinned(const void *p, size_t bytes);
 
+/*
+ * Between calls of the runtime the device's memory is out of the host's reach, as it is on a machine with a GPU. device_open lets the
+ * simulator at it; it is closed again when the entry point returns.
+ */
+void device_open();
+void device_close();
+
 void check_memory_at_end();
 
 } // namespace cusim
