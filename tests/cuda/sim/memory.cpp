@@ -19,7 +19,7 @@
 namespace cusim {
 
 static const size_t ARENA_BYTES = static_cast<size_t>(256) << 30; /* of addresses */
-enum { ALIGNMENT = 256, GUARD_BYTES = 256, GUARD_VALUE = 0xA5, PAGE = 4096 };
+enum { ALIGNMENT = 256, GUARD_BYTES = 256, GUARD_VALUE = 0xA5, PAGE = 4096, CHEAP_BYTES = 4 << 20 };
 
 typedef std::map<uintptr_t, size_t> Areas; /* address -> bytes */
 /* Never destroyed: they are looked at after everything else has ended. */
@@ -66,6 +66,8 @@ bool in_arena(const void *) {
 }
 void device_open() {
 }
+void device_waited() {
+}
 void device_close() {
 }
 
@@ -73,7 +75,7 @@ void device_close() {
 
 static unsigned char *arena;
 static size_t arena_next;
-static bool opened;
+static bool opened, waited;
 static struct sigaction handler_before;
 
 static void protect(unsigned char *p, size_t bytes, int protection) {
@@ -85,9 +87,16 @@ void device_open() {
     opened = true;
 }
 
+void device_waited() {
+    waited = true;
+}
+
 void device_close() {
-    if (opened) protect(arena, arena_next, PROT_NONE);
-    opened = false;
+    if (opened && (waited || used < CHEAP_BYTES)) {
+        protect(arena, arena_next, PROT_NONE);
+        opened = false;
+    }
+    waited = false;
 }
 
 /* A crash in the arena is the program under test's doing and is named; others are left to whoever handled them before. */

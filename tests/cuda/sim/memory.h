@@ -20,9 +20,11 @@ bool is_pinned(const void *p, size_t bytes);
 
 /*
  * Between calls of the runtime the device's memory is out of the host's reach, as it is on a machine with a GPU. device_open lets the
- * simulator at it; it is closed again when the entry point returns.
+ * simulator at it. device_close is for the end of each call; where there is much memory it takes effect only in calls that waited for the
+ * device (device_waited), for it costs milliseconds.
  */
 void device_open();
+void device_waited();
 void device_close();
 
 void check_memory_at_end();

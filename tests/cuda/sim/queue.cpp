@@ -120,6 +120,7 @@ void progress(Stream *preferred) {
 }
 
 void wait_for(const std::function<bool()> &done, Stream *preferred) {
+    device_waited();
     int fruitless = 0;
     while (!done()) {
         bool moved = lazy == 2 && preferred != nullptr ? advance(preferred) : step_any();
