@@ -99,13 +99,11 @@ void device_close() {
     waited = false;
 }
 
-/* A crash in the arena is the program under test's doing and is named; others are left to whoever handled them before. */
+/* A crash of a kernel, or in the arena, is the program under test's doing and is named; others are left to whoever handled them before. */
 static void on_crash(int signal, siginfo_t *info, void *) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr), begin = reinterpret_cast<uintptr_t>(arena);
-    if (address >= begin && address - begin < ARENA_BYTES)
-        fatal(running_kernel() != nullptr ? "access at %p, which is outside of all allocations of the device"
-                                          : "host code touched memory of the device at %p",
-              info->si_addr);
+    if (running_kernel() != nullptr) fatal("crashed by an access at %p, which is outside of all allocations of the device", info->si_addr);
+    if (address >= begin && address - begin < ARENA_BYTES) fatal("host code touched memory of the device at %p", info->si_addr);
     sigaction(signal, &handler_before, nullptr);
 }
 
@@ -115,7 +113,12 @@ static void make_arena() {
     arena = static_cast<unsigned char *>(memory);
     struct sigaction handler = {};
     handler.sa_sigaction = on_crash;
-    handler.sa_flags = SA_SIGINFO;
+    handler.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    static char stack[64 << 10]; /* a simulated thread's own may be what overflowed */
+    stack_t other = {};
+    other.ss_sp = stack;
+    other.ss_size = sizeof stack;
+    sigaltstack(&other, nullptr);
     sigaction(SIGSEGV, &handler, &handler_before);
 }
 
