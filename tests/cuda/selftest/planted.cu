@@ -4,6 +4,7 @@
  */
 #include "backend/cuda/launch.h"
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -139,6 +140,11 @@ template <bool bad> static __global__ void host_pointer(float *out, const float 
     out[threadIdx.x] = bad ? host[threadIdx.x] : device[threadIdx.x];
 }
 
+template <bool bad> static __global__ void wild_pointer(float *out) {
+    float *p = bad ? out + (static_cast<size_t>(1) << 40) : out;
+    p[threadIdx.x] = 1;
+}
+
 /* Memory that nobody has written is NaN, in templates too. */
 template <bool bad> static __global__ void uninitialised(float *out) {
     __shared__ float tile[N];
@@ -187,6 +193,12 @@ int main(int argc, char **argv) {
     CASE(mixed_sizes, 1, 64, 0, out)
     CASE(host_pointer, 1, 64, 0, out, host, in)
     CASE(uninitialised, 1, N, 0, out)
+    CASE(wild_pointer, 1, 64, 0, out)
+    if (std::strcmp(name, "host_touch") == 0) {
+        found = true;
+        cudaDeviceSynchronize();
+        std::printf("%g\n", static_cast<double>(good ? *host : *out));
+    }
     if (!found) return 2;
     if (cudaDeviceSynchronize() != cudaSuccess || cudaGetLastError() != cudaSuccess) return 3;
 

@@ -46,7 +46,8 @@ missed() { right "$@"; }
 planted() {
     local p=$build/cusim_planted case
     for case in barrier second_barrier atomic unordered_sum between_blocks device_overrun device_overread dynamic_overrun static_overrun \
-                divergent early_return deadlock warp_sync shuffle_is_no_fence mixed_sizes host_pointer uninitialised; do
+                divergent early_return deadlock warp_sync shuffle_is_no_fence mixed_sizes host_pointer host_touch \
+                uninitialised wild_pointer; do
         right $p $case good
         right env CUSIM_SHUFFLE=5 $p $case good
         right env CUSIM_LAZY=2 $p $case good
@@ -58,6 +59,8 @@ planted() {
     checks=$((checks + 1))
     output=$($p uninitialised 2>&1)
     grep -q NaN <<<"$output" || fail "uninitialised shared memory of a template is not NaN"
+    found 'kernel .wild_pointer<true>.*crashed by an access at|ERROR: AddressSanitizer' $p wild_pointer
+    [ $kind = address ] || found 'cusim: host code touched memory of the device' $p host_touch
     case $kind in
     plain)
         for seed in 1 2 3; do

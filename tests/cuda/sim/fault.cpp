@@ -19,10 +19,14 @@ enum { EXIT_STATUS = 86, PRINTED = 12 };
 static int faults;
 static std::recursive_mutex mutex;
 
+static int depth;
+
 Guard::Guard() {
     mutex.lock();
+    depth++;
 }
 Guard::~Guard() {
+    if (--depth == 0) device_close();
     mutex.unlock();
 }
 void yield_guard() {

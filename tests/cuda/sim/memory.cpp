@@ -4,6 +4,7 @@
  * allocated. New memory is all ones, which is NaN in every float type.
  */
 #include "memory.h"
+#include "block.h"
 #include "host.h"
 #include "race.h"
 
@@ -12,12 +13,13 @@
 #include <iterator>
 #include <map>
 
+#include <signal.h>
 #include <sys/mman.h>
 
 namespace cusim {
 
 static const size_t ARENA_BYTES = static_cast<size_t>(256) << 30; /* of addresses */
-enum { ALIGNMENT = 256, GUARD_BYTES = 256, GUARD_VALUE = 0xA5, PAGE = 4096 };
+enum { ALIGNMENT = 256, GUARD_BYTES = 256, GUARD_VALUE = 0xA5, PAGE = 4096, CHEAP_BYTES = 4 << 20 };
 
 typedef std::map<uintptr_t, size_t> Areas; /* address -> bytes */
 /* Never destroyed: they are looked at after everything else has ended. */
@@ -62,27 +64,78 @@ static void area_check(const unsigned char *, size_t) {
 bool in_arena(const void *) {
     return false;
 }
+void device_open() {
+}
+void device_waited() {
+}
+void device_close() {
+}
 
 #else
 
 static unsigned char *arena;
 static size_t arena_next;
+static bool opened, waited;
+static struct sigaction handler_before;
+
+static void protect(unsigned char *p, size_t bytes, int protection) {
+    if (bytes > 0 && mprotect(p, bytes, protection) != 0) fatal("mprotect of %zu bytes failed", bytes);
+}
+
+void device_open() {
+    if (!opened) protect(arena, arena_next, PROT_READ | PROT_WRITE);
+    opened = true;
+}
+
+void device_waited() {
+    waited = true;
+}
+
+void device_close() {
+    if (opened && (waited || used < CHEAP_BYTES)) {
+        protect(arena, arena_next, PROT_NONE);
+        opened = false;
+    }
+    waited = false;
+}
+
+/* A crash of a kernel, or in the arena, is the program under test's doing and is named; others are left to whoever handled them before. */
+static void on_crash(int signal, siginfo_t *info, void *) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr), begin = reinterpret_cast<uintptr_t>(arena);
+    if (running_kernel() != nullptr) fatal("crashed by an access at %p, which is outside of all allocations of the device", info->si_addr);
+    if (address >= begin && address - begin < ARENA_BYTES) fatal("host code touched memory of the device at %p", info->si_addr);
+    sigaction(signal, &handler_before, nullptr);
+}
+
+static void make_arena() {
+    void *memory = mmap(nullptr, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) fatal("no range of %zu bytes of addresses for the device's memory", ARENA_BYTES);
+    arena = static_cast<unsigned char *>(memory);
+    struct sigaction handler = {};
+    handler.sa_sigaction = on_crash;
+    handler.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    static char stack[64 << 10]; /* a simulated thread's own may be what overflowed */
+    stack_t other = {};
+    other.ss_sp = stack;
+    other.ss_size = sizeof stack;
+    sigaltstack(&other, nullptr);
+    sigaction(SIGSEGV, &handler, &handler_before);
+}
 
 static unsigned char *area_alloc(size_t bytes) {
-    if (arena == nullptr) {
-        void *memory = mmap(nullptr, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) fatal("no range of %zu bytes of addresses for the device's memory", ARENA_BYTES);
-        arena = static_cast<unsigned char *>(memory);
-    }
+    if (arena == nullptr) make_arena();
     /* Whole pages, so that they can be given back. */
     const size_t taken = (bytes + GUARD_BYTES + PAGE - 1) / PAGE * PAGE;
     if (taken > ARENA_BYTES - arena_next) return nullptr;
+    device_open();
     unsigned char *p = arena + arena_next;
+    protect(p, taken, PROT_READ | PROT_WRITE);
     arena_next += taken;
     memset(p + bytes, GUARD_VALUE, GUARD_BYTES);
     return p;
 }
 static void area_check(const unsigned char *p, size_t bytes) {
+    device_open();
     for (size_t i = bytes; i < bytes + GUARD_BYTES; i++)
         if (p[i] != GUARD_VALUE) {
             fault("something wrote past the end of %zu bytes of device memory (at byte %zu)", bytes, i);

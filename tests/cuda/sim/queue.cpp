@@ -4,6 +4,7 @@
  * missing wait between two streams is thereby seen in every run instead of in an unlucky one.
  */
 #include "queue.h"
+#include "memory.h"
 
 #include <algorithm>
 #include <map>
@@ -62,6 +63,7 @@ static bool step(Stream *stream) {
     if (stream->queue.empty() || held_up_by(stream) != nullptr) return false;
     Work &front = stream->queue.front();
     if (front.event != nullptr && front.event->reached < front.event_value) return false;
+    device_open();
     if (front.ready && !front.ready()) return false;
     Work work = std::move(stream->queue.front());
     stream->queue.pop_front();
@@ -118,6 +120,7 @@ void progress(Stream *preferred) {
 }
 
 void wait_for(const std::function<bool()> &done, Stream *preferred) {
+    device_waited();
     int fruitless = 0;
     while (!done()) {
         bool moved = lazy == 2 && preferred != nullptr ? advance(preferred) : step_any();
@@ -135,11 +138,13 @@ static void push(Stream *stream, Work work) {
 }
 
 void submit(cudaStream_t handle, std::function<void()> run) {
+    Guard guard;
     Stream *stream = find_stream(handle);
     if (stream != nullptr) push(stream, {0, std::move(run), nullptr, nullptr, 0});
 }
 
 void submit_when(cudaStream_t handle, std::function<bool()> ready, std::function<void()> run) {
+    Guard guard;
     Stream *stream = find_stream(handle);
     if (stream != nullptr) push(stream, {0, std::move(run), std::move(ready), nullptr, 0});
 }
