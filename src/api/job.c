@@ -128,8 +128,9 @@ int entrain_job_agreed(const entrain_job *job) {
 
 void entrain_job_close(entrain_job *job) {
     if (job == NULL) return;
+    if (job->be != NULL) job->be->watch = NULL;
+    comm_close(job->c); /* first: its last collectives are on the backend's stream */
     if (job->be != NULL) backend_close(job->be);
-    comm_close(job->c);
     free(job);
 }
 

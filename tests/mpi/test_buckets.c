@@ -147,8 +147,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(in_shared_memory), cmocka_unit_test(in_any_memory)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     failed = comm_any(world, failed != 0) ? 1 : 0;
-    backend_close(be);
     comm_close(self);
     comm_close(world);
+    backend_close(be);
     return failed;
 }

@@ -177,7 +177,7 @@ int main(void) {
         cmocka_unit_test(test_evaluation_is_local),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    backend_close(be);
     comm_close(ranks);
+    backend_close(be);
     return failed;
 }

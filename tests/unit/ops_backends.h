@@ -22,7 +22,7 @@ int ops_run_cpu(const struct CMUnitTest *tests, size_t count);
 
 /* The device that ENTRAIN_TEST_DEVICE names, for tests that run on one backend, under mpirun too: each rank of a host has the next GPU. */
 entrain_status open_test_backend(int threads, backend **out, entrain_error *err);
-/* The ranks of this MPI job, each with such a backend: what lies in its memory they can add up. Close the backend before them. */
+/* The ranks of this MPI job, each with such a backend: what lies in its memory they can add up. Close them before the backend. */
 entrain_status open_test_ranks(backend *be, comm **out, entrain_error *err);
 
 #endif
