@@ -139,6 +139,7 @@ static void in_any_memory(void **state) {
 }
 
 int main(void) {
+    if (test_device_missing()) return TEST_SKIPPED;
     if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &world, &err) != ENTRAIN_OK ||
         comm_open_self(&self, &err) != ENTRAIN_OK) {
         (void)fprintf(stderr, "%s\n", err.text);

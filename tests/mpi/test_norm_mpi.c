@@ -167,6 +167,7 @@ static void test_evaluation_is_local(void **state) {
 
 int main(void) {
     entrain_error err;
+    if (test_device_missing()) return TEST_SKIPPED;
     if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &ranks, &err) != ENTRAIN_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;

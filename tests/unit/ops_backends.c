@@ -68,7 +68,15 @@ static int run_on(const backend_row *row, const struct CMUnitTest *tests, size_t
     return _cmocka_run_group_tests(row->name, tests, count, open_current, close_current);
 }
 
+bool test_device_missing(void) {
+    entrain_error why = {0};
+    if (strcmp(device(), "cuda") != 0 || backend_cuda_devices(&why) > 0) return false;
+    (void)printf("%s\n", why.text);
+    return true;
+}
+
 int ops_run(const struct CMUnitTest *tests, size_t count) {
+    if (test_device_missing()) return TEST_SKIPPED;
     int failed = 0, run = 0;
     for (int k = 0; k < BACKEND_COUNT; k++) {
         if (!chosen(&BACKENDS[k])) continue;

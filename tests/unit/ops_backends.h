@@ -20,6 +20,9 @@ int ops_run(const struct CMUnitTest *tests, size_t count);
 /* The same for tests of what the CPU backend alone promises: only there, and not at all where another device is tested. */
 int ops_run_cpu(const struct CMUnitTest *tests, size_t count);
 
+/* Whether ENTRAIN_TEST_DEVICE asks for a GPU and there is none: says why. A program ends with TEST_SKIPPED then, as ops_run does. */
+enum { TEST_SKIPPED = 77 };
+bool test_device_missing(void);
 /* The device that ENTRAIN_TEST_DEVICE names, for tests that run on one backend, under mpirun too: each rank of a host has the next GPU. */
 entrain_status open_test_backend(int threads, backend **out, entrain_error *err);
 /* The ranks of this MPI job, each with such a backend: what lies in its memory they can add up. Close them before the backend. */
