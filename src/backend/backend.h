@@ -140,6 +140,8 @@ typedef struct backend_ops {
     /* Whether the device computes with activations of this type by itself; what it would emulate is possible, but slower than F32. */
     bool (*supports)(backend *be, dtype type);
 
+    /* Of the device's memory in use, MiB; on the CPU this process's resident memory. */
+    double (*memory_mib)(backend *be);
     /* Memory of the device; zeroed; NULL when there is not enough. */
     void *(*alloc)(backend *be, size_t bytes);
     void (*release)(backend *be, void *p);

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "train/checkpoint.h"
 #include "train/jsonl.h"
 #include "train/metrics.h"
@@ -42,7 +41,7 @@ static entrain_status report_step(const trainer *t, jsonl *out, const step_resul
     const double seconds = (log_seconds() - v->began - v->side) / steps;
     v->comm += comm_take_seconds(t->job->c);
     const double epoch = (double)t->step * c->train.global_batch / (double)shard_count(t->train);
-    const double rate = c->train.global_batch / seconds, memory = memory_resident_mib();
+    const double rate = c->train.global_batch / seconds, memory = t->job->be->ops->memory_mib(t->job->be);
     char eta[32], aux[32] = "";
     format_eta(seconds * (double)(c->train.iterations - t->step), eta, sizeof eta);
     if (c->model.aux_weight > 0.0) (void)snprintf(aux, sizeof aux, " aux %.3f", r->aux_loss);

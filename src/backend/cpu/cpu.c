@@ -26,6 +26,11 @@ static bool cpu_supports(backend *be, dtype type) {
     return type == F32 || cpu_dnnl_has_bf16();
 }
 
+static double cpu_memory_mib(backend *be) {
+    (void)be;
+    return memory_resident_mib();
+}
+
 /* Zeroed by all threads, each a part like the one it works on later, so that the part is in that thread's own processor's memory. */
 static void *cpu_alloc(backend *be, size_t bytes) {
     char *p = memory_reserve(bytes);
@@ -91,6 +96,7 @@ static const backend_ops cpu_ops = {
     .close = cpu_close,
     .status = cpu_status,
     .supports = cpu_supports,
+    .memory_mib = cpu_memory_mib,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_copy,

@@ -63,6 +63,12 @@ static bool cuda_supports(backend *be, dtype type) {
 
 /* ---- memory ---- */
 
+static double cuda_memory_mib(backend *be) {
+    size_t free_bytes = 0, all_bytes = 0;
+    cuda_check(be, cudaMemGetInfo(&free_bytes, &all_bytes), "cudaMemGetInfo");
+    return (double)(all_bytes - free_bytes) / 1048576.0;
+}
+
 static void *cuda_alloc(backend *be, size_t bytes) {
     void *p = NULL;
     const size_t size = bytes > 0 ? bytes : 1;
@@ -156,6 +162,7 @@ static const backend_ops cuda_ops = {
     .close = cuda_close,
     .status = cuda_status,
     .supports = cuda_supports,
+    .memory_mib = cuda_memory_mib,
     .alloc = cuda_alloc,
     .release = cuda_release,
     .upload = cuda_upload,
