@@ -51,3 +51,7 @@ if(NOT ENTRAIN_CUDA_RACE AND NOT ENTRAIN_SANITIZE)
     cuda_test(e2e.${name} ${label} COMMAND bash ${source})
   endforeach()
 endif()
+
+if(ENTRAIN_CUDA_RACE)
+  add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/cuda/figures)
+endif()
