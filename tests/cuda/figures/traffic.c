@@ -263,7 +263,7 @@ static void resizing_of(run *r, int from, int to, int c, const char *forward, co
 
 static void resizing(run *r) {
     if (r->type != F32) return;
-    resizing_of(r, 17, 33, 64, "2x17x17x64 to 2x33x33x64", "2x33x33x64 to 2x17x17x64");
+    resizing_of(r, 33, 65, 256, "2x33x33x256 to 2x65x65x256", "2x65x65x256 to 2x33x33x256");
     resizing_of(r, 1, 33, 256, "2x1x1x256 to 2x33x33x256", "2x33x33x256 to 2x1x1x256");
     resizing_of(r, 17, 65, 19, "2x17x17x19 to 2x65x65x19", "2x65x65x19 to 2x17x17x19");
 }
