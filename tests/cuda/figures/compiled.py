@@ -90,11 +90,11 @@ def compile_one(nvcc, path, gpu):
     return kernels
 
 
-def compile_all(nvcc):
+def compile_all(nvcc, processes):
     """{gpu: {kernel: Kernel}}"""
     jobs = [(path, gpu) for path in sorted(sources(), key=lambda p: os.path.basename(p) not in SLOWEST) for gpu in GPUS]
     out = {gpu: {} for gpu in GPUS}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(processes) as pool:
         for (path, gpu), kernels in zip(jobs, pool.map(lambda job: compile_one(nvcc, *job), jobs)):
             for name, kernel in kernels.items():
                 if name in out[gpu] and out[gpu][name] != kernel:

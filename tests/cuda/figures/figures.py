@@ -2,9 +2,11 @@
 """Writes ../FIGURES.md, or with --check says whether it still tells the truth. See the document's head for what it is."""
 
 import argparse
+import concurrent.futures
 import os
 import re
 import sys
+import textwrap
 
 import compiled
 import counted
@@ -52,25 +54,21 @@ def launch_questions(operations, kernels):
 
 
 def kernel_rows(operations, kernels, answers):
-    rows, answers = [], iter(answers)
+    rows, seen, answers = [], set(), iter(answers)
     for operation in operations:
         for launch in operation.launches:
             both = [kernels[gpu][launch.kernel] for gpu in compiled.GPUS]
             occupied = [next(answers) for _ in compiled.GPUS]
-            rows.append(
-                [operation.name, operation.type, code(launch.kernel), f"{launch.blocks()} x {launch.threads()}"]
-                + [" / ".join(str(kernel.registers) for kernel in both), f"{both[0].shared} + {launch.shared}"]
-                + [" / ".join(f"{100 * share:.0f} %" for share, _, _ in occupied)]
-                + [per_element(launch.bytes(way), operation) for way in counted.WAYS]
-            )
+            cells = [code(launch.kernel), f"{launch.blocks()} x {launch.threads()}", " / ".join(str(kernel.registers) for kernel in both)]
+            cells += [f"{both[0].shared} + {launch.shared}", " / ".join(f"{100 * share:.0f} %" for share, _, _ in occupied)]
+            cells += [per_element(launch.bytes(way), operation) for way in counted.WAYS]
+            if tuple(cells) not in seen:
+                rows.append([operation.name, operation.type] + cells)
+            seen.add(tuple(cells))
     return rows
 
 
 KERNEL_HEAD = ["operation", "type", "kernel", ">blocks x threads", ">registers", ">shared bytes", ">occupancy", ">asked", ">blocks", ">distinct"]
-
-
-def microseconds(each, count, gpu):
-    return each * count / BANDWIDTHS[gpu] * 1e6
 
 
 def operation_rows(operations):
@@ -95,16 +93,13 @@ def time_rows(operations):
     for operation in operations:
         minimum = MINIMA[operation.name]
         shape, count = minimum.real
-        least = minimum.each(ELEMENT[operation.type])
-        row = [operation.name, operation.type, shape]
-        for gpu in BANDWIDTHS:
-            low, high = (microseconds(bytes_each, count, gpu) for bytes_each in (least, operation.bytes("blocks") / operation.elements))
-            row += [f"{low:.1f}", f"{high:.1f}"]
-        rows.append(row)
+        each = [minimum.each(ELEMENT[operation.type])] + [operation.bytes(way) / operation.elements for way in ("distinct", "blocks")]
+        times = [" / ".join(f"{bytes_each * count / rate * 1e6:.0f}" for bytes_each in each) for rate in BANDWIDTHS.values()]
+        rows.append([operation.name, operation.type, shape] + times)
     return rows
 
 
-TIME_HEAD = ["operation", "type", "shape", ">A100, least", ">A100, blocks", ">H100, least", ">H100, blocks"]
+TIME_HEAD = ["operation", "type", "shape"] + [">" + gpu for gpu in BANDWIDTHS]
 
 
 def engine_rows(operations):
@@ -150,7 +145,7 @@ def reasons_text(operations):
         if text is None:
             raise SystemExit(f"{operation.name} ({operation.type}) moves more than {MOST} times its minimum, and operations.py does not say why")
         if text not in seen:
-            lines.append(f"- **{operation.name.split(',')[0]}.** {text}")
+            lines.append(textwrap.fill(f"- **{operation.name.split(',')[0]}.** {text}", 140, subsequent_indent="  "))
         seen.add(text)
     return "\n".join(lines) + "\n"
 
@@ -194,9 +189,10 @@ parameter for SGD); shared memory and kernels' parameters are not among them. Th
 | blocks | Bytes that a block touches, each once, summed over blocks: the memory's part if a block's rereads come from its multiprocessor's cache, and nothing that another block read is still in the L2 cache. |
 | distinct | Bytes that a launch touches, each once: the memory's part if every reread comes from a cache. |
 
-The least an operation can move is its maps read and written once by each pass that needs them. Numbers of channels (coefficients,
-moments, partial sums) are not in it, so figures a few hundredths above the least are theirs. They weigh more on the small maps that are
-counted here than on those of training: an image that is split among blocks has at least 32 rows of pixels a block, but 288 on 16x97x97x512.
+The least an operation can move is its maps read and written once by each pass that needs them. What belongs to channels (coefficients,
+moments, partial sums) is not in it: a block of the engine moves 28 bytes of it a channel forward and 48 backward, whatever its number of
+rows. The small maps that are counted here give a block 40 or 72 rows; on 16x97x97x512 it has 288 (144 in bfloat16), where these bytes are
+less than 1 % of the maps' in float32 and about 3 % in bfloat16.
 The simulator's compiler is g++: where nvcc keeps in a register what g++ loads again, or the other way round, `asked` differs from a GPU's.
 
 ## The engine
@@ -213,13 +209,15 @@ Bytes for one element, over all kernels of the operation.
 {reasons_text(operations)}
 ## Expected times
 Microseconds for a size that the operation has in training, at the memory's full bandwidth: A100 (40 GB) {BANDWIDTHS["A100"] / 1e9:.0f} GB/s,
-H100 (SXM) {BANDWIDTHS["H100"] / 1e9:.0f} GB/s. "least" is the minimum above; "blocks" is that count, as it was at the small shape. No kernel
-reaches all of the bandwidth; small operations take a launch's few microseconds, and what fits into the L2 cache (40 and 50 MB) can be faster.
+H100 (SXM) {BANDWIDTHS["H100"] / 1e9:.0f} GB/s. Least / distinct / blocks: the least from above, and the two counts of memory's part, as they were for
+an element of the small shape. No kernel reaches all of the bandwidth, a launch takes a few microseconds whatever it moves, and maps that fit into
+the L2 cache (40 and 50 MB) can be faster; arithmetic is not in it.
 
 {table(TIME_HEAD, time_rows(operations))}
 ## Kernels
 Launches of the operations above, at the same shapes: registers of a thread and occupancy for sm_80 / sm_90; shared memory a block, static
-+ dynamic; bytes for one element of the operation's map. Blocks of the smallest layers have fewer threads than on larger maps.
++ dynamic; bytes for one element of the operation's map. A launch that is as in a row above it has no row of its own. Where occupancy is 25 %, a
+multiprocessor still holds 16 warps; kernels of one or a few blocks do not depend on it.
 
 {table(KERNEL_HEAD, kernel_rows(operations, kernels, answers))}
 ### Occupancy under 25 %
@@ -234,7 +232,7 @@ Launches of the operations above, at the same shapes: registers of a thread and 
 
 
 def read_tables(text):
-    """Rows of every table by their first three cells' text, as lists of cells; keyed by the table's head."""
+    """{titles of a table: its rows, lists of cells}"""
     tables, head = {}, None
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else None
@@ -310,14 +308,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, help="folder of a build with -DENTRAIN_CUDA=SIMULATE -DENTRAIN_CUDA_RACE=ON")
     parser.add_argument("--check", action="store_true", help="compare the document with the sources; status 1 where they differ")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (2)")
     arguments = parser.parse_args()
     nvcc = compiled.find_nvcc()
     if nvcc is None:
         print("SKIP: no nvcc, which says how many registers kernels take")
         return SKIPPED
     version = compiled.nvcc_version(nvcc)
-    operations = counted.count(arguments.build)
-    kernels = compiled.compile_all(nvcc)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        counting = beside.submit(counted.count, arguments.build)
+        kernels = compiled.compile_all(nvcc, 1 if arguments.jobs < 3 else arguments.jobs - 1)
+        operations = counting.result()
     if arguments.check:
         return check(operations, kernels, version)
     answers = compiled.occupancies(nvcc, launch_questions(operations, kernels))

@@ -270,22 +270,26 @@ static void resizing(run *r) {
 
 /* ---- the loss ---- */
 
-static void loss(run *r) {
-    enum { SIDE = 17, LABELS = 129, CLASSES = 19 };
-    const size_t count = (size_t)2 * SIDE * SIDE * CLASSES, pixels = (size_t)2 * LABELS * LABELS;
-    const tensor logits = tensor_of(area(r, "logits", count * sizeof(float)), 2, SIDE, SIDE, CLASSES, F32);
-    const tensor dlogits = tensor_of(map(r, "dlogits", count), 2, SIDE, SIDE, CLASSES, r->type);
+enum { CLASSES = 19 };
+
+static void loss_of(run *r, const char *shape, int n, int side, bool gradient) {
+    const int across = 8 * (side - 1) + 1;
+    const size_t count = (size_t)n * (size_t)side * (size_t)side * CLASSES, pixels = (size_t)n * (size_t)across * (size_t)across;
+    const tensor logits = tensor_of(area(r, "logits", count * sizeof(float)), n, side, side, CLASSES, F32);
+    const tensor dlogits = tensor_of(map(r, "dlogits", count), n, side, side, CLASSES, r->type);
     uint8_t *labels = area(r, "labels", pixels);
     float *class_weights = area(r, "class weights", CLASSES * sizeof *class_weights);
     loss_sums *sums = area(r, "sums", sizeof *sums);
-    void *workspace = area(r, "workspace", r->be->ops->upsample_loss_workspace(r->be, &logits, LABELS, LABELS));
-    begin(r, "upsample_loss with gradient", "2x17x17x19, labels 2x129x129", pixels);
-    r->be->ops->upsample_loss(r->be, &logits, labels, LABELS, LABELS, class_weights, &dlogits, sums, workspace);
-    if (r->type == F32) {
-        begin(r, "upsample_loss alone", "2x17x17x19, labels 2x129x129", pixels);
-        r->be->ops->upsample_loss(r->be, &logits, labels, LABELS, LABELS, class_weights, NULL, sums, workspace);
-    }
+    void *workspace = area(r, "workspace", r->be->ops->upsample_loss_workspace(r->be, &logits, across, across));
+    begin(r, gradient ? "upsample_loss with gradient" : "upsample_loss alone", shape, pixels);
+    r->be->ops->upsample_loss(r->be, &logits, labels, across, across, class_weights, gradient ? &dlogits : NULL, sums, workspace);
     end(r);
+}
+
+/* Smaller maps are cut into shorter strips than those of training, whose ends are read twice; the loss alone has no such strips. */
+static void loss(run *r) {
+    loss_of(r, "8x33x33x19, labels 8x257x257", 8, 33, true);
+    if (r->type == F32) loss_of(r, "2x17x17x19, labels 2x129x129", 2, 17, false);
 }
 
 int main(void) {
