@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 GPUS = ("sm_80", "sm_90")
-SLOWEST = ("coefficients_backward.cu", "coefficients_forward.cu", "coefficients_gradients.cu")  # begun first, so that two run beside each other
+# Begun first, so that the others fill what time they leave.
+SLOWEST = ("coefficients_backward.cu", "coefficients_forward.cu", "coefficients_gradients.cu")
 
 
 @dataclass

@@ -27,6 +27,10 @@ def is_engine(operation):
     return ", ReLU" in operation.name
 
 
+def gigabytes(gpu):
+    return f"{BANDWIDTHS[gpu] / 1e9:.0f}"
+
+
 def table(head, rows):
     """head: column titles; those that begin with > are numbers."""
     lines = ["| " + " | ".join(h.lstrip(">") for h in head) + " |", "|" + "|".join("--:" if h[0] == ">" else "---" for h in head) + "|"]
@@ -68,7 +72,8 @@ def kernel_rows(operations, kernels, answers):
     return rows
 
 
-KERNEL_HEAD = ["operation", "type", "kernel", ">blocks x threads", ">registers", ">shared bytes", ">occupancy", ">asked", ">blocks", ">distinct"]
+KERNEL_HEAD = ["operation", "type", "kernel", ">blocks x threads", ">registers", ">shared bytes", ">occupancy"]
+KERNEL_HEAD += [">asked", ">blocks", ">distinct"]
 
 
 def operation_rows(operations):
@@ -85,7 +90,8 @@ def operation_rows(operations):
     return rows
 
 
-OPERATION_HEAD = ["operation", "type", "shape", "the least", ">bytes", ">asked", ">blocks", ">distinct", ">blocks / least", ">distinct / least"]
+OPERATION_HEAD = ["operation", "type", "shape", "the least", ">bytes", ">asked", ">blocks", ">distinct"]
+OPERATION_HEAD += [">blocks / least", ">distinct / least"]
 
 
 def time_rows(operations):
@@ -143,7 +149,7 @@ def reasons_text(operations):
             continue
         text = reason(operation.name)
         if text is None:
-            raise SystemExit(f"{operation.name} ({operation.type}) moves more than {MOST} times its minimum, and operations.py does not say why")
+            raise SystemExit(f"operations.py does not say why {operation.name} ({operation.type}) moves more than {MOST} times its least")
         if text not in seen:
             lines.append(textwrap.fill(f"- **{operation.name.split(',')[0]}.** {text}", 140, subsequent_indent="  "))
         seen.add(text)
@@ -161,8 +167,8 @@ def occupancy_text(operations, kernels, answers):
                 seen.add((launch.kernel, gpu))
                 registers = kernels[gpu][launch.kernel].registers
                 lines.append(
-                    f"- {code(launch.kernel)} on {gpu}: {100 * share:.0f} %, {blocks} blocks of {launch.threads()} threads a multiprocessor, "
-                    f"limited by {limit} ({registers} registers a thread)."
+                    f"- {code(launch.kernel)} on {gpu}: {100 * share:.0f} %, {blocks} blocks of {launch.threads()} threads a "
+                    f"multiprocessor, limited by {limit} ({registers} registers a thread)."
                 )
     return "\n".join(lines or ["None."]) + "\n"
 
@@ -183,11 +189,11 @@ What each kernel of the CUDA backend takes of a GPU, and what it moves. Written 
 Bytes of the device's memory, read and written together, for one element of the operation's larger map (a label pixel for the loss, a
 parameter for SGD); shared memory and kernels' parameters are not among them. Three counts, of which the truth lies between the last two:
 
-| | |
-|---|---|
-| asked | What threads load and store, each for itself. Threads that read the same number each count: this is what the first caches see at most. |
-| blocks | Bytes that a block touches, each once, summed over blocks: the memory's part if a block's rereads come from its multiprocessor's cache, and nothing that another block read is still in the L2 cache. |
-| distinct | Bytes that a launch touches, each once: the memory's part if every reread comes from a cache. |
+- **asked**: what threads load and store, each for itself. Threads that read the same number each count: this is what the first caches see
+  at most.
+- **blocks**: bytes that a block touches, each once, summed over blocks. The memory's part if a block's rereads come from its
+  multiprocessor's cache, and nothing that another block read is still in the L2 cache.
+- **distinct**: bytes that a launch touches, each once. The memory's part if every reread comes from a cache.
 
 The least an operation can move is its maps read and written once by each pass that needs them. What belongs to channels (coefficients,
 moments, partial sums) is not in it: a block of the engine moves 28 bytes of it a channel forward and 48 backward, whatever its number of
@@ -208,16 +214,16 @@ Bytes for one element, over all kernels of the operation.
 ### More than {MOST} times the least
 {reasons_text(operations)}
 ## Expected times
-Microseconds for a size that the operation has in training, at the memory's full bandwidth: A100 (40 GB) {BANDWIDTHS["A100"] / 1e9:.0f} GB/s,
-H100 (SXM) {BANDWIDTHS["H100"] / 1e9:.0f} GB/s. Least / distinct / blocks: the least from above, and the two counts of memory's part, as they were for
-an element of the small shape. No kernel reaches all of the bandwidth, a launch takes a few microseconds whatever it moves, and maps that fit into
-the L2 cache (40 and 50 MB) can be faster; arithmetic is not in it.
+Microseconds for a size that the operation has in training, at the memory's full bandwidth: A100 (40 GB) {gigabytes("A100")} GB/s, H100
+(SXM) {gigabytes("H100")} GB/s. Least / distinct / blocks: the least from above, and the two counts of memory's part, as they were for an
+element of the small shape. No kernel reaches all of the bandwidth, a launch takes a few microseconds whatever it moves, and maps that fit
+into the L2 cache (40 and 50 MB) can be faster; arithmetic is not in it.
 
 {table(TIME_HEAD, time_rows(operations))}
 ## Kernels
 Launches of the operations above, at the same shapes: registers of a thread and occupancy for sm_80 / sm_90; shared memory a block, static
-+ dynamic; bytes for one element of the operation's map. A launch that is as in a row above it has no row of its own. Where occupancy is 25 %, a
-multiprocessor still holds 16 warps; kernels of one or a few blocks do not depend on it.
++ dynamic; bytes for one element of the operation's map. A launch that is as in a row above it has no row of its own. Where occupancy is
+25 %, a multiprocessor still holds 16 warps; kernels of one or a few blocks do not depend on it.
 
 {table(KERNEL_HEAD, kernel_rows(operations, kernels, answers))}
 ### Occupancy under 25 %

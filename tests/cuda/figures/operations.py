@@ -82,21 +82,34 @@ MINIMA = {
 # Why an operation moves more than MOST times its minimum by one of the two counts that stand for memory (blocks, distinct).
 MOST = 1.15
 REASONS = {
-    "maxpool_forward": "A block makes one row of outputs. Windows of neighbouring rows share an input row, which both blocks read; they run "
-    "at about the same time, so the second read comes from the L2 cache. Distinct bytes are the minimum.",
-    "maxpool_backward": "A block makes one row of inputs, and up to two rows of windows reach it, so each row of dy and of winners is read by "
-    "two or three blocks, all but the first from the L2 cache. Distinct bytes are the minimum.",
-    "resize_forward": "Each output reads its four neighbours. Blocks make one row of outputs each, and the rows between the same two rows of "
-    "inputs read them again, from the L2 cache. Distinct bytes are the minimum.",
-    "resize_backward": "Each output gradient belongs to up to four inputs. A block takes a few inputs of one row, so gradients are read again by "
-    "blocks beside and below, from the L2 cache. Distinct bytes are the minimum.",
-    "upsample_loss with": "The first kernel leaves 8 bytes a label pixel (the largest logit, and the class weight over the softmax's sum) which "
-    "the second reads: 16 of the distinct bytes. What they save is the map of logits at the labels' size, which is never stored: 76 bytes a "
-    "label pixel to write, and as many to read. The second kernel's blocks take up to eight logits pixels of one row and read the label pixels "
-    "above and below that row and beside its ends, so each is read 2.2 times, and logits of three rows: all but the first from the L2 cache. "
-    "Nineteen classes take 57 exponentials a label pixel, so arithmetic is more likely than memory to be what both kernels wait for.",
-    "upsample_loss alone": "A block takes a strip of one row of cells and copies the logits above and below it: each logits pixel is read by two "
-    "rows of blocks and where strips meet, from the L2 cache. Distinct bytes are the minimum.",
+    "maxpool_forward": (
+        "A block makes one row of outputs. Windows of neighbouring rows share an input row, which both blocks read; they run at about "
+        "the same time, so the second read comes from the L2 cache. Distinct bytes are the minimum."
+    ),
+    "maxpool_backward": (
+        "A block makes one row of inputs, and up to two rows of windows reach it, so each row of dy and of winners is read by two or "
+        "three blocks, all but the first from the L2 cache. Distinct bytes are the minimum."
+    ),
+    "resize_forward": (
+        "Each output reads its four neighbours. Blocks make one row of outputs each, and the rows between the same two rows of inputs "
+        "read them again, from the L2 cache. Distinct bytes are the minimum."
+    ),
+    "resize_backward": (
+        "Each output gradient belongs to up to four inputs. A block takes a few inputs of one row, so gradients are read again by "
+        "blocks beside and below, from the L2 cache. Distinct bytes are the minimum."
+    ),
+    "upsample_loss with": (
+        "The first kernel leaves 8 bytes a label pixel (the largest logit, and the class weight over the softmax's sum) which the "
+        "second reads: 16 of the distinct bytes. What they save is the map of logits at the labels' size, which is never stored: 76 "
+        "bytes a label pixel to write, and as many to read. The second kernel's blocks take up to eight logits pixels of one row and "
+        "read the label pixels above and below that row and beside its ends, so each is read 2.2 times, and logits of three rows: all "
+        "but the first from the L2 cache. Nineteen classes take 57 exponentials a label pixel, so arithmetic is more likely than memory"
+        " to be what both kernels wait for."
+    ),
+    "upsample_loss alone": (
+        "A block takes a strip of one row of cells and copies the logits above and below it: each logits pixel is read by two rows of "
+        "blocks and where strips meet, from the L2 cache. Distinct bytes are the minimum."
+    ),
 }
 
 
