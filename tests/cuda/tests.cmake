@@ -73,3 +73,7 @@ if(entrain_cuda STREQUAL "SIMULATE" AND NOT ENTRAIN_CUDA_RACE AND NOT ENTRAIN_SA
     cuda_test(${name} cuda COMMAND ${name} ENVIRONMENT CUSIM_LAZY=0)
   endforeach()
 endif()
+
+if(ENTRAIN_CUDA_RACE)
+  add_subdirectory(${CMAKE_CURRENT_SOURCE_DIR}/cuda/figures)
+endif()

@@ -16,6 +16,10 @@ int cusim_errors(void); /* faults found so far in this process */
 void cusim_forget_errors(void);
 /* Simulated threads so far, and how often one was left for another. */
 void cusim_counts(unsigned long long *threads, unsigned long long *switches);
+/* For the file that CUSIM_TRAFFIC names (traffic.cpp): a line of text; a name for memory of the device that begins at a multiple of 64. */
+void cusim_traffic_note(const char *text);
+void cusim_traffic_area(const void *p, size_t bytes, const char *name);
+void cusim_traffic_forget_areas(void);
 #ifdef __cplusplus
 }
 

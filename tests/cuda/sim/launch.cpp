@@ -3,6 +3,7 @@
 #include "host.h"
 #include "memory.h"
 #include "runtime.h"
+#include "traffic.h"
 
 #include <cstdlib>
 #include <map>
@@ -75,6 +76,7 @@ static void run_now(const char *name, dim3 grid, dim3 block, size_t shared, cons
     const unsigned long blocks = volume(grid);
     threads += blocks * b.threads;
     std::vector<unsigned> order;
+    traffic_begin();
     if (shuffled) {
         order.resize(blocks);
         for (unsigned i = 0; i < blocks; i++) order[i] = i;
@@ -84,6 +86,7 @@ static void run_now(const char *name, dim3 grid, dim3 block, size_t shared, cons
         block_run(shuffled ? order[i] : i);
         dynamic_check();
     }
+    traffic_end(grid, block, shared);
     std::free(b.dynamic);
     b.dynamic = nullptr;
     b.dynamic_bytes = 0;

@@ -9,6 +9,7 @@
 #include "host.h"
 #include "memory.h"
 #include "race_bounds.h"
+#include "traffic.h"
 
 #include <memory>
 #include <unordered_map>
@@ -127,6 +128,7 @@ void race_access(const void *place, size_t bytes, Access access, void *caller) {
     if (self == nullptr || bytes == 0) return;
     const Space space = space_of(place, bytes, caller);
     if (space != SPACE_SHARED && space != SPACE_DEVICE) return;
+    if (space == SPACE_DEVICE) traffic_access(place, bytes, access != ACCESS_WRITE, access != ACCESS_READ);
     const Block &b = the_block;
     const Mark mine = {b.launch,
                        b.linear,
