@@ -85,6 +85,8 @@ void cuda_normalise(backend *be, const uint8_t *x, const double mean[3], const d
 /* pool.cu */
 void cuda_maxpool_forward(backend *be, const tensor *x, int kernel, int stride, int padding, tensor *y, uint8_t *argmax);
 void cuda_maxpool_backward(backend *be, const tensor *dy, const uint8_t *argmax, int kernel, int stride, int padding, tensor *dx);
+
+/* global_pool.cu */
 void cuda_global_pool_forward(backend *be, const tensor *x, tensor *y);
 void cuda_global_pool_backward(backend *be, const tensor *dy, tensor *dx);
 

@@ -55,19 +55,13 @@ static __device__ inline lanes<4> quad_load(const float *p) {
 static __device__ inline lanes<4> quad_load(const __nv_bfloat16 *p) {
     const uint2 raw = *reinterpret_cast<const uint2 *>(p);
     lanes<4> out;
-    out.x[0] = __uint_as_float(raw.x << 16), out.x[1] = __uint_as_float(raw.x & 0xFFFF0000u);
-    out.x[2] = __uint_as_float(raw.y << 16), out.x[3] = __uint_as_float(raw.y & 0xFFFF0000u);
+    bfloat16_unpair(raw.x, out.x[0], out.x[1]);
+    bfloat16_unpair(raw.y, out.x[2], out.x[3]);
     return out;
 }
 
 static __device__ inline void quad_store(float *p, const lanes<4> &v) {
     lanes_store<4>(p, v);
-}
-
-/* Two floats as two bfloat16, the first in the lower half. */
-static __device__ inline unsigned bfloat16_pair(float first, float second) {
-    return static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(first))) |
-           static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
 }
 
 static __device__ inline void quad_store(__nv_bfloat16 *p, const lanes<4> &v) {

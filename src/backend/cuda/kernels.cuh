@@ -38,6 +38,17 @@ static __device__ inline void element_store(__nv_bfloat16 *p, float x) {
     *p = __float2bfloat16_rn(x);
 }
 
+/* Two floats as two bfloat16, the first in the lower half; and back. */
+static __device__ inline unsigned bfloat16_pair(float first, float second) {
+    return static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(first))) |
+           static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(second))) << 16;
+}
+
+static __device__ inline void bfloat16_unpair(unsigned pair, float &first, float &second) {
+    first = __uint_as_float(pair << 16);
+    second = __uint_as_float(pair & 0xFFFF0000u);
+}
+
 /* V elements that one thread takes together. */
 template <int V> struct lanes { float x[V]; };
 
@@ -70,10 +81,7 @@ template <int V> static __device__ inline lanes<V> lanes_load(const __nv_bfloat1
         const uint4 raw = *reinterpret_cast<const uint4 *>(p);
         const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            out.x[2 * i] = __uint_as_float(words[i] << 16);
-            out.x[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
-        }
+        for (int i = 0; i < 4; i++) bfloat16_unpair(words[i], out.x[2 * i], out.x[2 * i + 1]);
     } else {
         static_assert(V == 1, "bfloat16 are taken one or eight at a time");
         out.x[0] = element_load(p);
@@ -92,9 +100,7 @@ template <int V> static __device__ inline void lanes_store(__nv_bfloat16 *p, con
     if constexpr (V == 8) {
         unsigned words[4];
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            words[i] = static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(v.x[2 * i]))) |
-                       static_cast<unsigned>(__bfloat16_as_ushort(__float2bfloat16_rn(v.x[2 * i + 1]))) << 16;
+        for (int i = 0; i < 4; i++) words[i] = bfloat16_pair(v.x[2 * i], v.x[2 * i + 1]);
         *reinterpret_cast<uint4 *>(p) = make_uint4(words[0], words[1], words[2], words[3]);
     } else {
         element_store(p, v.x[0]);

@@ -21,6 +21,7 @@ enum {
     NORM_LANES = 32,               /* most of them side by side */
     NORM_BLOCKS = 2112,            /* blocks to aim at: 16 for each of the 132 multiprocessors of an H100 */
     NORM_GROUPS = 8,               /* threads that share the splits of one channel in the second kernel */
+    NORM_AHEAD = 8,                /* splits that one of them loads at once */
     NORM_CHANNELS = 8 * NORM_LANES /* most channels of a tile */
 };
 
@@ -171,9 +172,27 @@ typedef struct norm_pair {
     double first, second;
 } norm_pair;
 
-/* What the first kernel left: two arrays (splits, N C). */
-static __device__ inline const float *norm_partial(const float *partials, int split, size_t columns) {
-    return partials + static_cast<size_t>(split) * columns;
+/*
+ * What the first kernel left of one column, two arrays (splits, N C): take(split, first, second) for each of a thread's splits in their
+ * order. There are few of these threads, so each loads several splits before it uses the first of them.
+ */
+template <typename Take>
+static __device__ inline void norm_each_split(const float *first, const float *second, int splits, size_t columns, size_t column,
+                                              const Take &take) {
+    const int step = static_cast<int>(blockDim.y);
+#pragma unroll 1
+    for (int begin = static_cast<int>(threadIdx.y); begin < splits; begin += NORM_AHEAD * step) {
+        float a[NORM_AHEAD] = {}, b[NORM_AHEAD] = {};
+#pragma unroll
+        for (int i = 0; i < NORM_AHEAD; i++) {
+            const int split = begin + i * step;
+            const size_t at = static_cast<size_t>(split) * columns + column;
+            if (split < splits) a[i] = first[at], b[i] = second[at];
+        }
+#pragma unroll
+        for (int i = 0; i < NORM_AHEAD; i++)
+            if (begin + i * step < splits) take(begin + i * step, static_cast<double>(a[i]), static_cast<double>(b[i]));
+    }
 }
 
 static inline dim3 norm_finish_block(norm_tiles t, size_t columns) {

@@ -113,12 +113,12 @@ static __global__ void __launch_bounds__(NORM_LANES *NORM_GROUPS)
     const size_t channels = static_cast<size_t>(d.c), columns = static_cast<size_t>(d.n) * channels;
     const size_t column = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     norm_pair sum = {0.0, 0.0};
-    for (int i = static_cast<int>(threadIdx.y); column < columns && i < t.splits; i += static_cast<int>(blockDim.y)) {
-        const double rows = i < t.splits - 1 ? t.chunk : d.p - i * t.chunk;
-        const double mean = static_cast<double>(norm_partial(means, i, columns)[column]);
-        sum.first += rows * mean;
-        sum.second += static_cast<double>(norm_partial(squares, i, columns)[column]) + rows * mean * mean;
-    }
+    if (column < columns)
+        norm_each_split(means, squares, t.splits, columns, column, [&](int split, double mean, double square) {
+            const double rows = split < t.splits - 1 ? t.chunk : d.p - split * t.chunk;
+            sum.first += rows * mean;
+            sum.second += square + rows * mean * mean;
+        });
     sum = norm_groups_sum(sum, shared);
     if (column >= columns || threadIdx.y > 0) return;
     const double pixels = d.p, mean = sum.first / pixels, m2 = sum.second - mean * sum.first;

@@ -96,10 +96,11 @@ static __global__ void __launch_bounds__(NORM_LANES *NORM_GROUPS)
     __shared__ norm_pair shared[NORM_LANES * NORM_GROUPS];
     const size_t column = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     norm_pair sum = {0.0, 0.0};
-    for (int i = static_cast<int>(threadIdx.y); column < columns && i < splits; i += static_cast<int>(blockDim.y)) {
-        sum.first += static_cast<double>(norm_partial(partial1, i, columns)[column]);
-        sum.second += static_cast<double>(norm_partial(partial2, i, columns)[column]);
-    }
+    if (column < columns)
+        norm_each_split(partial1, partial2, splits, columns, column, [&](int, double first, double second) {
+            sum.first += first;
+            sum.second += second;
+        });
     sum = norm_groups_sum(sum, shared);
     if (column >= columns || threadIdx.y > 0) return;
     s1[column] = static_cast<float>(sum.first);

@@ -1,10 +1,7 @@
 /*
- * Max pooling and global average pooling; what they mean stands in cpu/pool.c, and the sums have its order where that is one of few terms.
- *
- * Max pooling: a thread takes 16 bytes of one output pixel and goes through its window; backward one takes 16 bytes of an input pixel and
- * gathers, in row-major order, from the windows that this pixel won. Windows overlap, but a pixel's rereads come from the caches: each map
- * crosses the memory bus about once. Global pooling: the threads of a block are lanes over channels and slots over pixels; sums leave
- * float32 after four terms.
+ * Max pooling; what it means stands in cpu/pool.c. A thread takes 16 bytes of one output pixel and goes through its window; backward one
+ * takes 16 bytes of an input pixel and gathers, in row-major order, from the windows that this pixel won. Windows overlap, but a pixel's
+ * rereads come from the caches: each map crosses the memory bus about once.
  */
 #include "backend/cuda/rows.cuh"
 
@@ -45,8 +42,6 @@ template <int V> static __device__ inline void winners_load(const uint8_t *p, in
         for (int i = 0; i < V; i++) tap[i] = static_cast<int>(words[i / 4] >> (i % 4 * 8) & 0xFFu);
     }
 }
-
-/* ---- max pooling ---- */
 
 /*
  * x (n,h,w,c) -> y, argmax (n,oh,ow,c). Larger wins, and the first NaN. K: the kernel, where it is known beforehand, or 0. Moves an input
