@@ -52,7 +52,7 @@ void cuda_wait(backend *be, cudaEvent_t event);
 /* device.c: make this GPU the calling thread's and fill device, major, name and key. ENTRAIN_DEVICE. */
 entrain_status cuda_device_take(int device, cuda_state *s, entrain_error *err);
 
-/* dnn.c: the only file that calls cuDNN */
+/* dnn.c */
 entrain_status cuda_dnn_open(cudaStream_t stream, cuda_dnn **out, entrain_error *err);
 void cuda_dnn_close(cuda_dnn *d);
 entrain_status cuda_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err);
