@@ -180,6 +180,7 @@ static void run(backend *be, const conv *cv, int kind, const void *x, const void
     if (kind == BACKWARD_WEIGHTS)
         s = cudnnConvolutionBackwardFilter(h, &ONE, p->x, x, p->y, y, p->conv, (cudnnConvolutionBwdFilterAlgo_t)p->algorithm, rest,
                                            p->bytes, &ZERO, p->w, w);
+    cuda_pace(be);
     if (s == CUDNN_STATUS_SUCCESS) return;
     char what[256];
     conv_describe(&cv->desc, what, sizeof what);
