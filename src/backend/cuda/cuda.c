@@ -1,4 +1,5 @@
-/* The CUDA backend: its operation table, memory, streams and waiting. Nothing here but download, finish and stage_wait waits. */
+/* The CUDA backend: its operation table, memory, streams and waiting. Nothing here but download, finish and stage_wait waits for a
+ * result. */
 #include "backend/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -44,6 +45,18 @@ void cuda_wait(backend *be, cudaEvent_t event) {
     }
 }
 
+/*
+ * The driver keeps about a thousand launches; the next one would wait inside a call, from which nobody could look after the other ranks.
+ * So the host stops before that, long after the device has enough to do.
+ */
+void cuda_pace(backend *be) {
+    cuda_state *s = cuda_state_of(be);
+    if (++s->launches % CUDA_PACE != 0) return;
+    cudaEvent_t const event = s->passed[s->launches / CUDA_PACE % 2];
+    cuda_wait(be, event);
+    cuda_check(be, cudaEventRecord(event, s->stream), "cudaEventRecord");
+}
+
 static void cuda_finish(backend *be) {
     cuda_state *s = cuda_state_of(be);
     cuda_check(be, cudaEventRecord(s->finished, s->copies), "cudaEventRecord");
@@ -86,9 +99,13 @@ static void cuda_release(backend *be, void *p) {
     cuda_check(be, cudaFree(p), "cudaFree");
 }
 
-/* Uploads are made before the first step: they may wait, so that the caller can do with its memory what it likes. */
+/*
+ * Uploads are made before the first step: they may wait, so that the caller can do with its memory what it likes. From memory that is not
+ * pinned the copy itself waits for what is queued before it, so that is waited for first, where the host can still look around.
+ */
 static void cuda_upload(backend *be, void *to, const void *from_host, size_t bytes) {
     if (bytes == 0) return;
+    cuda_finish(be);
     cuda_check(be, cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, cuda_stream(be)), "copying to the device");
     cuda_finish(be);
 }
@@ -218,7 +235,7 @@ static void cuda_close(backend *be) {
     if (s != NULL) {
         cuda_dnn_close(s->dnn);
         if (s->scratch != NULL) (void)cudaFree(s->scratch);
-        cudaEvent_t const events[] = {s->staged[0], s->staged[1], s->used[0], s->used[1], s->finished};
+        cudaEvent_t const events[] = {s->staged[0], s->staged[1], s->used[0], s->used[1], s->finished, s->passed[0], s->passed[1]};
         for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
             if (events[i] != NULL) (void)cudaEventDestroy(events[i]);
         if (s->copies != NULL) (void)cudaStreamDestroy(s->copies);
@@ -229,7 +246,7 @@ static void cuda_close(backend *be) {
 }
 
 static entrain_status make_streams(cuda_state *s, entrain_error *err) {
-    cudaEvent_t *const events[] = {&s->staged[0], &s->staged[1], &s->used[0], &s->used[1], &s->finished};
+    cudaEvent_t *const events[] = {&s->staged[0], &s->staged[1], &s->used[0], &s->used[1], &s->finished, &s->passed[0], &s->passed[1]};
     cudaError_t code = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
     if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&s->copies, cudaStreamNonBlocking);
     for (size_t i = 0; i < sizeof events / sizeof events[0] && code == cudaSuccess; i++)

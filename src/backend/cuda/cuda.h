@@ -17,6 +17,9 @@ extern "C" {
 /* Scratch for reductions in two stages, used by one operation at a time: operations are in order on one stream. */
 enum { CUDA_SCRATCH_BYTES = 16 << 20 };
 
+/* At most three times as many launches wait on the stream. */
+enum { CUDA_PACE = 128 };
+
 typedef struct cuda_dnn cuda_dnn; /* dnn.c: cuDNN's handle */
 
 typedef struct cuda_state {
@@ -24,6 +27,8 @@ typedef struct cuda_state {
     cudaStream_t stream, copies; /* operations; batches on their way (stage) */
     cudaEvent_t staged[BACKEND_SLOTS], used[BACKEND_SLOTS];
     cudaEvent_t finished;
+    cudaEvent_t passed[2]; /* recorded in turn, every CUDA_PACE launches */
+    unsigned launches;
     void *scratch; /* CUDA_SCRATCH_BYTES */
     cuda_dnn *dnn;
     char name[192];
@@ -48,11 +53,13 @@ void cuda_fail(backend *be, const char *what, const char *why);
 void cuda_check(backend *be, cudaError_t code, const char *what);
 /* Wait until the event has come to pass, asking be->watch meanwhile. */
 void cuda_wait(backend *be, cudaEvent_t event);
+/* To be called after each launch: waits, as cuda_wait does, where too many have been queued. */
+void cuda_pace(backend *be);
 
 /* device.c: make this GPU the calling thread's and fill device, major, name and key. ENTRAIN_DEVICE. */
 entrain_status cuda_device_take(int device, cuda_state *s, entrain_error *err);
 
-/* dnn.c: the only file that calls cuDNN */
+/* dnn.c */
 entrain_status cuda_dnn_open(cudaStream_t stream, cuda_dnn **out, entrain_error *err);
 void cuda_dnn_close(cuda_dnn *d);
 entrain_status cuda_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err);

@@ -1,40 +1,26 @@
 /*
- * Convolution by cuDNN; no other file calls it. Maps are NHWC, and so are the weights that cuDNN reads, (C_out, k, k, C_in/groups) of the
- * maps' type: they are packed from the parameters' (C_out, C_in/groups, k, k) float32 before a pass, into the workspace, and their
- * gradient is unpacked from there.
+ * Convolution by cuDNN. Maps are NHWC, and so are the weights that cuDNN reads, (C_out, k, k, C_in/groups) of the maps' type: they are
+ * packed from the parameters' (C_out, C_in/groups, k, k) float32 before a pass, into the workspace, and their gradient is unpacked from
+ * there. Where cuDNN has nothing for such weights, it gets them in the parameters' order.
  *
- * Each pass has its algorithm, chosen by cuDNN's own ranking before step 0 among those that are deterministic, and its math: TF32 only
- * where that was asked for. Sums are float32 whatever the maps' type.
+ * Each pass has its algorithm, chosen before step 0 among those that are deterministic (algorithm.c), and its math: TF32 only where that
+ * was asked for. Sums are float32 whatever the maps' type.
  *
  * cuDNN's calls for convolutions, deprecated in version 9 in favour of its graphs but served, give the same kernels with a tenth of the
  * code. They want x, w and y of one type. So a classifier with float32 logits on bfloat16 maps gets its input and its rounded weights
  * widened first (TF32 loses nothing then); and the gradient of bfloat16 weights is rounded to bfloat16 once, after it has been summed in
  * float32.
  */
-#include <cudnn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/cuda/cuda.h"
+#include "backend/cuda/dnn.h"
 #include "base/error.h"
 #include "base/memory.h"
-
-/* An algorithm may take so much workspace: what more would buy is little, and the workspace stands in the memory plan. */
-static const size_t WORKSPACE_LIMIT = (size_t)1 << 30;
-enum { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, PASSES, CANDIDATES = 16 };
 
 struct cuda_dnn {
     cudnnHandle_t handle;
 };
-
-typedef struct pass {
-    dtype type; /* of x, y and w as cuDNN sees them */
-    cudnnTensorDescriptor_t x, y;
-    cudnnFilterDescriptor_t w;
-    cudnnConvolutionDescriptor_t conv;
-    int algorithm; /* of the pass's own enumeration */
-    size_t bytes;  /* of cuDNN's workspace */
-} pass;
 
 struct conv {
     conv_desc desc;
@@ -69,12 +55,6 @@ static cudnnMathType_t math_type(const conv_desc *d, dtype type) {
     return d->tf32 || d->type == BF16 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
 }
 
-/* Do the next call unless one has failed. */
-#define THEN(status, call)                                                                                                                 \
-    do {                                                                                                                                   \
-        if ((status) == CUDNN_STATUS_SUCCESS) (status) = (call);                                                                           \
-    } while (0)
-
 static cudnnStatus_t describe(const conv *cv, pass *p) {
     const conv_desc *d = &cv->desc;
     const cudnnDataType_t type = data_type(p->type);
@@ -85,7 +65,6 @@ static cudnnStatus_t describe(const conv *cv, pass *p) {
     THEN(s, cudnnCreateConvolutionDescriptor(&p->conv));
     THEN(s, cudnnSetTensor4dDescriptor(p->x, CUDNN_TENSOR_NHWC, type, d->n, d->c_in, d->h, d->w));
     THEN(s, cudnnSetTensor4dDescriptor(p->y, CUDNN_TENSOR_NHWC, type, d->n, d->c_out, cv->out_h, cv->out_w));
-    THEN(s, cudnnSetFilter4dDescriptor(p->w, type, CUDNN_TENSOR_NHWC, d->c_out, d->c_in / d->groups, d->kernel, d->kernel));
     THEN(s, cudnnSetConvolution2dDescriptor(p->conv, d->padding, d->padding, d->stride, d->stride, d->dilation, d->dilation,
                                             CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     THEN(s, cudnnSetConvolutionGroupCount(p->conv, d->groups));
@@ -93,60 +72,27 @@ static cudnnStatus_t describe(const conv *cv, pass *p) {
     return s;
 }
 
-/* ---- algorithms ---- */
-
-/*
- * Take the first of cuDNN's ranking that can be used, with the math that was asked for whatever the ranking says of it. The three passes'
- * rankings differ in the type of `algo` alone.
- */
-#define TAKE_FIRST(p, ranking, count, result)                                                                                              \
-    do {                                                                                                                                   \
-        int i_ = 0;                                                                                                                        \
-        while (i_ < (count) && ((ranking)[i_].status != CUDNN_STATUS_SUCCESS || (ranking)[i_].determinism != CUDNN_DETERMINISTIC ||        \
-                                (ranking)[i_].memory > WORKSPACE_LIMIT))                                                                   \
-            i_++;                                                                                                                          \
-        if (i_ < (count))                                                                                                                  \
-            (p)->algorithm = (int)(ranking)[i_].algo;                                                                                      \
-        else                                                                                                                               \
-            (result) = CUDNN_STATUS_NOT_SUPPORTED;                                                                                         \
-    } while (0)
-
-static cudnnStatus_t choose_forward(cudnnHandle_t h, pass *p) {
-    cudnnConvolutionFwdAlgoPerf_t ranking[CANDIDATES];
-    int count = 0;
-    cudnnStatus_t s = cudnnGetConvolutionForwardAlgorithm_v7(h, p->x, p->w, p->conv, p->y, CANDIDATES, &count, ranking);
-    if (s == CUDNN_STATUS_SUCCESS) TAKE_FIRST(p, ranking, count, s);
-    THEN(s, cudnnGetConvolutionForwardWorkspaceSize(h, p->x, p->w, p->conv, p->y, (cudnnConvolutionFwdAlgo_t)p->algorithm, &p->bytes));
-    return s;
-}
-
-static cudnnStatus_t choose_backward_data(cudnnHandle_t h, pass *p) {
-    cudnnConvolutionBwdDataAlgoPerf_t ranking[CANDIDATES];
-    int count = 0;
-    cudnnStatus_t s = cudnnGetConvolutionBackwardDataAlgorithm_v7(h, p->w, p->y, p->conv, p->x, CANDIDATES, &count, ranking);
-    if (s == CUDNN_STATUS_SUCCESS) TAKE_FIRST(p, ranking, count, s);
-    THEN(s, cudnnGetConvolutionBackwardDataWorkspaceSize(h, p->w, p->y, p->conv, p->x, (cudnnConvolutionBwdDataAlgo_t)p->algorithm,
-                                                         &p->bytes));
-    return s;
-}
-
-static cudnnStatus_t choose_backward_weights(cudnnHandle_t h, pass *p) {
-    cudnnConvolutionBwdFilterAlgoPerf_t ranking[CANDIDATES];
-    int count = 0;
-    cudnnStatus_t s = cudnnGetConvolutionBackwardFilterAlgorithm_v7(h, p->x, p->y, p->conv, p->w, CANDIDATES, &count, ranking);
-    if (s == CUDNN_STATUS_SUCCESS) TAKE_FIRST(p, ranking, count, s);
-    THEN(s, cudnnGetConvolutionBackwardFilterWorkspaceSize(h, p->x, p->y, p->conv, p->w, (cudnnConvolutionBwdFilterAlgo_t)p->algorithm,
-                                                           &p->bytes));
-    return s;
+/* The order of w that cuDNN can work with, and how. */
+static cudnnStatus_t settle_weights(cudnnHandle_t h, const conv_desc *d, int kind, pass *p) {
+    static const cudnnTensorFormat_t orders[2] = {CUDNN_TENSOR_NHWC, CUDNN_TENSOR_NCHW};
+    cudnnStatus_t first = CUDNN_STATUS_SUCCESS;
+    for (int i = 0; i < 2; i++) {
+        cudnnStatus_t s =
+            cudnnSetFilter4dDescriptor(p->w, data_type(p->type), orders[i], d->c_out, d->c_in / d->groups, d->kernel, d->kernel);
+        THEN(s, dnn_choose(h, kind, p));
+        p->channels_first = i > 0;
+        if (s == CUDNN_STATUS_SUCCESS) return s;
+        if (i == 0) first = s;
+    }
+    return first;
 }
 
 static cudnnStatus_t make_passes(cudnnHandle_t h, conv *cv) {
-    static cudnnStatus_t (*const choose[PASSES])(cudnnHandle_t, pass *) = {choose_forward, choose_backward_data, choose_backward_weights};
     cudnnStatus_t s = CUDNN_STATUS_SUCCESS;
     for (int k = 0; k < (cv->desc.training ? PASSES : 1); k++) {
         cv->pass[k].type = k == FORWARD ? cv->desc.y_type : cv->desc.type;
         THEN(s, describe(cv, &cv->pass[k]));
-        THEN(s, choose[k](h, &cv->pass[k]));
+        THEN(s, settle_weights(h, &cv->desc, k, &cv->pass[k]));
     }
     return s;
 }
@@ -234,25 +180,37 @@ static void run(backend *be, const conv *cv, int kind, const void *x, const void
     if (kind == BACKWARD_WEIGHTS)
         s = cudnnConvolutionBackwardFilter(h, &ONE, p->x, x, p->y, y, p->conv, (cudnnConvolutionBwdFilterAlgo_t)p->algorithm, rest,
                                            p->bytes, &ZERO, p->w, w);
+    cuda_pace(be);
     if (s == CUDNN_STATUS_SUCCESS) return;
     char what[256];
     conv_describe(&cv->desc, what, sizeof what);
     cuda_fail(be, what, cudnnGetErrorString(s));
 }
 
-/* The weights of cv's type to `to`. */
-static void pack(backend *be, const conv *cv, const float *w, void *to) {
+/* The weights of cv's type to `to`, in the order of pass p. */
+static void pack(backend *be, const conv *cv, const pass *p, const float *w, void *to) {
     const conv_desc *d = &cv->desc;
-    cuda_weights_pack(be, w, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, d->type, to);
+    if (p->channels_first)
+        cuda_convert(be, w, F32, to, d->type, weights(cv));
+    else
+        cuda_weights_pack(be, w, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, d->type, to);
+}
+
+static void unpack(backend *be, const conv *cv, const pass *p, const void *from, float *dw) {
+    const conv_desc *d = &cv->desc;
+    if (p->channels_first)
+        cuda_convert(be, from, p->type, dw, F32, weights(cv));
+    else
+        cuda_weights_unpack(be, from, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, p->type, dw);
 }
 
 void cuda_conv_forward(backend *be, conv *cv, const void *x, const float *w, const float *bias, void *y, void *workspace) {
     const pass *p = &cv->pass[FORWARD];
     if (widened_bytes(cv, p) == 0) {
-        pack(be, cv, w, workspace);
+        pack(be, cv, p, w, workspace);
     } else {
         void *const wide = (char *)workspace + weights_bytes(cv, p);
-        pack(be, cv, w, wide);
+        pack(be, cv, p, w, wide);
         cuda_convert(be, wide, cv->desc.type, workspace, p->type, weights(cv));
         cuda_convert(be, x, cv->desc.type, wide, p->type, inputs(cv));
         x = wide;
@@ -263,14 +221,14 @@ void cuda_conv_forward(backend *be, conv *cv, const void *x, const float *w, con
 }
 
 void cuda_conv_backward_data(backend *be, conv *cv, const void *dy, const float *w, void *dx, void *workspace) {
-    pack(be, cv, w, workspace);
+    pack(be, cv, &cv->pass[BACKWARD_DATA], w, workspace);
     run(be, cv, BACKWARD_DATA, dx, dy, workspace);
 }
 
 void cuda_conv_backward_weights(backend *be, conv *cv, const void *x, const void *dy, float *dw, float *dbias, void *workspace) {
     const conv_desc *d = &cv->desc;
     run(be, cv, BACKWARD_WEIGHTS, x, dy, workspace);
-    cuda_weights_unpack(be, workspace, d->c_out, d->c_in / d->groups, d->kernel * d->kernel, cv->pass[BACKWARD_WEIGHTS].type, dw);
+    unpack(be, cv, &cv->pass[BACKWARD_WEIGHTS], workspace, dw);
     if (dbias != NULL) cuda_bias_sum(be, dy, (size_t)d->n * (size_t)cv->out_h * (size_t)cv->out_w, d->c_out, d->type, dbias);
 }
 

@@ -15,6 +15,7 @@
     do {                                                                                                                                   \
         EN_LAUNCH(kernel, grid, block, shared, cuda_stream(be), __VA_ARGS__);                                                              \
         cuda_check(be, cudaGetLastError(), operation);                                                                                     \
+        cuda_pace(be);                                                                                                                     \
     } while (0)
 
 enum { CUDA_WARP = 32 };

@@ -57,6 +57,7 @@ cudnnStatus_t describe(const cudnnTensorStruct *x, const cudnnFilterStruct *w, c
     /* The combinations that cuDNN documents for its simple interface: one type for all three, sums in float. */
     if (x->type != w->type || x->type != y->type || conv->compute != CUDNN_DATA_FLOAT) return CUDNN_STATUS_NOT_SUPPORTED;
     if (conv->mode != CUDNN_CROSS_CORRELATION) return CUDNN_STATUS_NOT_SUPPORTED;
+    if (w->format == CUDNN_TENSOR_NHWC && cusim::setting("CUSIM_NO_NHWC", 0) != 0) return CUDNN_STATUS_NOT_SUPPORTED;
     if (w->format == CUDNN_TENSOR_NHWC && (!channels_last(x) || !channels_last(y))) return CUDNN_STATUS_NOT_SUPPORTED;
     return CUDNN_STATUS_SUCCESS;
 }

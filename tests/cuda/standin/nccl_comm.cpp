@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include <sched.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -94,9 +95,36 @@ static ncclResult_t make(ncclComm_t *comm, int ranks, const ncclUniqueId &id, in
     return c->state;
 }
 
+/* While the host waits in MPI a GPU gets on with its collectives, and the other ranks may need that. */
+template <class Start> static int wait_in_mpi(Start start) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    int done = 0, code = start(&request);
+    while (code == MPI_SUCCESS && !done) {
+        code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+        if (done) break;
+        cusim::Guard guard;
+        cusim::make_progress(nullptr);
+        sched_yield();
+    }
+    return code;
+}
+
 } // namespace standin
 
 using namespace standin;
+
+/* In place of MPI's own, which go by these names with a P before them. */
+extern "C" int MPI_Allreduce(const void *send, void *receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm) {
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Iallreduce(send, receive, count, type, op, comm, request); });
+}
+
+extern "C" int MPI_Bcast(void *data, int count, MPI_Datatype type, int root, MPI_Comm comm) {
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibcast(data, count, type, root, comm, request); });
+}
+
+extern "C" int MPI_Barrier(MPI_Comm comm) {
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibarrier(comm, request); });
+}
 
 ncclResult_t ncclGetVersion(int *version) {
     if (version == nullptr) return ncclInvalidArgument;
