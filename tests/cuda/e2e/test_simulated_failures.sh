@@ -41,17 +41,17 @@ start() { # COMMAND...
     fail "no step was made in 60 s"
     show_output
 }
-ended() { # CODE
+ended() { # CODE...
     local code=0
     wait "$job" || code=$?
-    [ "$code" -eq "$1" ] || { fail "exit code $code, expected $1"; show_output; }
+    [[ " $* " == *" $code "* ]] || { fail "exit code $code, expected $*"; show_output; }
 }
 
 say "a rank that dies"
 start env OMP_NUM_THREADS=1 mpirun --oversubscribe --bind-to none -np 2 "$ENTRAIN_PROGRAM" "$work/config.json"
 started=$SECONDS
 kill -9 "$(pgrep -n -P "$job" -x entrain)"
-ended 137
+ended 137 139 # Open MPI 4.1.4's mpirun sometimes crashes while it clears up after a killed rank
 [ $((SECONDS - started)) -lt 20 ] || fail "it took $((SECONDS - started)) s"
 
 say "a loss that is not finite, read late"
