@@ -33,6 +33,10 @@ foreach(source ${unit_device_tests})
   endforeach()
 endforeach()
 
+if("plain|" IN_LIST ways)
+  cuda_test(test_conv.channels_first ${label} COMMAND test_conv ENVIRONMENT CUSIM_NO_NHWC=1)
+endif()
+
 foreach(source ${mpi_device_tests})
   get_filename_component(name ${source} NAME_WE)
   foreach(ranks 1 2 4)
