@@ -21,6 +21,14 @@ expect_code 0 entrain check "$work/config.json" --device cuda && expect_text "de
 say "memory"
 CUSIM_MEMORY=50000000 expect_code 5 run 1 && expect_text "not enough memory"
 
+say "a rank that cannot join"
+started=$SECONDS
+for call in ncclCommInitRankConfig:1 ncclCommInitRankConfig:2 cudaEventCreateWithFlags:40; do
+    expect_code 6 mpirun --oversubscribe --bind-to none -np 1 "$ENTRAIN_PROGRAM" info --device cuda : \
+        -np 1 -x CUSIM_FAIL=$call "$ENTRAIN_PROGRAM" info --device cuda && expect_text "setting up the communicators: rank 1: "
+done
+[ $((SECONDS - started)) -lt 60 ] || fail "it took $((SECONDS - started)) s"
+
 say "a collective that never ends"
 started=$SECONDS
 CUSIM_NCCL_STALL=40 ENTRAIN_NCCL_TIMEOUT=4 expect_code 6 run 2 && expect_text "NCCL: " "has not ended in ENTRAIN_NCCL_TIMEOUT seconds" "collective "

@@ -113,17 +113,31 @@ template <class Start> static int wait_in_mpi(Start start) {
 
 using namespace standin;
 
+/*
+ * Where these take place: a duplicate of their own, for a communicator that is being made has collectives under way in the world, and a
+ * rank that failed to begin making it does not.
+ */
+static MPI_Comm place_of(MPI_Comm comm) {
+    static MPI_Comm own = MPI_COMM_NULL;
+    if (comm != MPI_COMM_WORLD) return comm;
+    if (own == MPI_COMM_NULL && MPI_Comm_dup(MPI_COMM_WORLD, &own) != MPI_SUCCESS) return comm;
+    return own;
+}
+
 /* In place of MPI's own, which go by these names with a P before them. */
 extern "C" int MPI_Allreduce(const void *send, void *receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm) {
-    return wait_in_mpi([=](MPI_Request *request) { return MPI_Iallreduce(send, receive, count, type, op, comm, request); });
+    const MPI_Comm place = place_of(comm);
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Iallreduce(send, receive, count, type, op, place, request); });
 }
 
 extern "C" int MPI_Bcast(void *data, int count, MPI_Datatype type, int root, MPI_Comm comm) {
-    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibcast(data, count, type, root, comm, request); });
+    const MPI_Comm place = place_of(comm);
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibcast(data, count, type, root, place, request); });
 }
 
 extern "C" int MPI_Barrier(MPI_Comm comm) {
-    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibarrier(comm, request); });
+    const MPI_Comm place = place_of(comm);
+    return wait_in_mpi([=](MPI_Request *request) { return MPI_Ibarrier(place, request); });
 }
 
 ncclResult_t ncclGetVersion(int *version) {
