@@ -22,9 +22,13 @@ void entrain_print_info(const entrain_job *job) {
     (void)printf("libpng       %s\n", png_get_libpng_ver(NULL));
     (void)printf("ranks        %d (%s)\n", job->c->size, job->c->ops->name);
     (void)printf("CPUs         %d of %d allowed, %d threads a rank\n", job->cpus, job->online_cpus, job->be->threads);
-    (void)printf("devices      %s; cuda: not in this version\n", job->be->ops->name);
+    entrain_error why = {0};
+    const int gpus = backend_cuda_devices(&why);
+    (void)printf("device       %s%s%s\n", job->be->ops->name, job->be->description != NULL ? ": " : "",
+                 job->be->description != NULL ? job->be->description : "");
+    (void)printf("GPUs         %d%s%s\n", gpus, gpus > 0 ? "" : ": ", gpus > 0 ? "" : why.text);
     (void)printf("precision    fp32, bf16 %s\n",
-                 job->be->ops->supports(job->be, BF16) ? "by the processor" : "not by this processor: float32 instead");
+                 job->be->ops->supports(job->be, BF16) ? "by the device" : "not by this device: float32 instead");
     (void)printf("data sets   ");
     for (int i = 0; entrain_pack_name(i) != NULL; i++) (void)printf(" %s", entrain_pack_name(i));
     (void)printf("\n");

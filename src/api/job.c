@@ -32,12 +32,66 @@ static void yield_when_crowded(int online) {
     if (local != NULL && atoi(local) > online) (void)setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
 }
 
-static entrain_status open_device(const char *device, entrain_job *job, entrain_error *err) {
-    if (strcmp(device, "cuda") == 0)
-        return error_set(err, ENTRAIN_DEVICE, "--device cuda: this version has no CUDA backend. Use --device auto or cpu.");
-    if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+/* GPUs of this host for --device's value, 0 for the CPU. All ranks take the same kind of device. Collective. */
+static entrain_status choose_device(const char *device, const entrain_job *job, int *gpus, entrain_error *err) {
+    entrain_error why = {0};
+    *gpus = 0;
+    if (strcmp(device, "cpu") == 0) return ENTRAIN_OK;
+    const bool must = strcmp(device, "cuda") == 0;
+    if (!must && strcmp(device, "auto") != 0)
         return error_set(err, ENTRAIN_USAGE, "--device %s: no such device; expected auto, cpu or cuda", device);
-    return backend_open_cpu(choose_threads(job), &job->be, err);
+    const int here = backend_cuda_devices(&why);
+    const bool missing = comm_any(job->c, here == 0);
+    if (must && here == 0) return error_set(err, ENTRAIN_DEVICE, "--device cuda: %s Or use --device auto or cpu.", why.text);
+    if (!missing) *gpus = here;
+    if (missing && here > 0 && !must)
+        log_warn("--device auto: there are GPUs here, but not on every rank's host; all ranks run on the CPU");
+    return ENTRAIN_OK;
+}
+
+/* Two ranks on one GPU would wait for each other without end. Collective. */
+static entrain_status check_own_device(const entrain_job *job, int gpus, entrain_error *err) {
+    const comm *c = job->c;
+    char host[128] = "this host";
+    (void)gethostname(host, sizeof host - 1);
+    int64_t *keys = calloc((size_t)c->size, sizeof *keys);
+    if (keys == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory");
+    keys[c->rank] = (int64_t)job->be->key;
+    entrain_status status = comm_allreduce(job->c, keys, (size_t)c->size, COMM_I64, NULL);
+    for (int other = 0; other < c->size && status == ENTRAIN_OK; other++)
+        if (other != c->rank && keys[other] == keys[c->rank])
+            status =
+                error_set(err, ENTRAIN_DEVICE,
+                          "host %s: ranks %d and %d would share %s; %d ranks were started here and %d GPUs are visible. Each rank needs a "
+                          "GPU of its own: start at most as many ranks a host (mpirun --map-by ppr:%d:node ...), or let each rank see "
+                          "another one in CUDA_VISIBLE_DEVICES.",
+                          host, c->rank < other ? c->rank : other, c->rank < other ? other : c->rank, job->be->description, c->local_size,
+                          gpus, gpus);
+    free(keys);
+    return status;
+}
+
+/* This rank's GPU, and the communicator between them. Collective. */
+static entrain_status open_gpu(entrain_job *job, int gpus, entrain_error *err) {
+    entrain_status status = backend_open_cuda(job->c->local_rank % gpus, choose_threads(job), &job->be, err);
+    status = job_agree(job, status, err);
+    if (status == ENTRAIN_OK) status = job_agree(job, check_own_device(job, gpus, err), err);
+    if (status != ENTRAIN_OK || job->c->size == 1) return status;
+    comm *between = NULL;
+    status = comm_open_nccl(job->c, &between, err);
+    if (status != ENTRAIN_OK) return status;
+    job->c = between;
+    job->be->watch = comm_watch;
+    job->be->watched = between;
+    return ENTRAIN_OK;
+}
+
+static entrain_status open_device(const char *device, entrain_job *job, entrain_error *err) {
+    int gpus = 0;
+    entrain_status status = job_agree(job, choose_device(device, job, &gpus, err), err);
+    if (status != ENTRAIN_OK) return status;
+    status = gpus > 0 ? open_gpu(job, gpus, err) : backend_open_cpu(choose_threads(job), &job->be, err);
+    return job_agree(job, status, err);
 }
 
 entrain_status entrain_job_open(const char *device, entrain_job **out, entrain_error *err) {
@@ -50,7 +104,7 @@ entrain_status entrain_job_open(const char *device, entrain_job **out, entrain_e
     if (status == ENTRAIN_OK) {
         log_set_rank(job->c->rank);
         job->cpus = allowed_cpus();
-        status = job_agree(job, open_device(device, job, err), err);
+        status = open_device(device, job, err);
     }
     if (status != ENTRAIN_OK && job->c == NULL) {
         free(job);
@@ -74,8 +128,9 @@ int entrain_job_agreed(const entrain_job *job) {
 
 void entrain_job_close(entrain_job *job) {
     if (job == NULL) return;
+    if (job->be != NULL) job->be->watch = NULL;
+    comm_close(job->c); /* first: its last collectives are on the backend's stream */
     if (job->be != NULL) backend_close(job->be);
-    comm_close(job->c);
     free(job);
 }
 

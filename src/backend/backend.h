@@ -1,7 +1,11 @@
 /*
- * A backend is a table of operations on tensors in NHWC. `cpu` fills it with oneDNN and OpenMP C. Nothing above this header knows which
- * backend runs. Operations cannot fail halfway: whatever can be refused is refused when it is created, before step 0; a failure
- * of the device itself is sticky and read with status().
+ * A backend is a table of operations on tensors in NHWC. `cpu` fills it with oneDNN and OpenMP C, `cuda` with cuDNN and kernels of its own.
+ * Nothing above this header knows which backend runs. Operations cannot fail halfway: whatever can be refused is refused when it is
+ * created, before step 0; a failure of the device itself is sticky and read with status().
+ *
+ * Operations on the device are queued, in order, and the caller goes on: what they come to stays in the device's memory, where other
+ * operations use it. Only what returns a number, download and finish wait for the device. Pointers are to memory of the device unless a
+ * comment says host.
  *
  * No operation allocates. Every reduction has a fixed order for a fixed number of threads, and there are no float atomics.
  * Outputs are overwritten unless a comment says "adds to".
@@ -37,6 +41,7 @@ typedef struct conv_desc {
     int groups;
     bool bias;
     bool training; /* false: only the forward primitive is made */
+    bool tf32;     /* products of float32 may be rounded to TF32's 10 bits, where the device has that */
     dtype type;    /* of x, dx and dy; weights, bias and their gradients are float32 wherever they are named */
     dtype y_type;  /* of y: type, or F32 for a classifier whose logits are to stay exact */
     bool plain;    /* every pass by the convolution of the backend's library, for measuring what other ways gain */
@@ -44,13 +49,20 @@ typedef struct conv_desc {
 
 /* Length of an output map's side. */
 int conv_out(int in, int kernel, int stride, int padding, int dilation);
+/* One line for messages. */
+void conv_describe(const conv_desc *d, char *text, size_t size);
+/* Whether there can be such a convolution: ENTRAIN_DEVICE where not. what: conv_describe's text, filled in either case. */
+entrain_status conv_check(const conv_desc *d, char *what, size_t size, entrain_error *err);
 
-/* What the loss of one map adds up to, over this rank's images. */
+/* What the loss of one map adds up to, over this rank's images; all of one type, so that ranks can add them up in one piece. */
 typedef struct loss_sums {
-    double loss;     /* sum over valid pixels of class weight x cross-entropy */
-    int64_t valid;   /* pixels whose label is not 255 */
-    int64_t correct; /* valid pixels whose largest logit is the label's (the first of equals) */
+    double loss;    /* sum over valid pixels of class weight x cross-entropy */
+    double valid;   /* pixels whose label is not 255 */
+    double correct; /* valid pixels whose largest logit is the label's (the first of equals) */
 } loss_sums;
+
+/* Batches may be on their way to the device in so many slots. */
+enum { BACKEND_SLOTS = 2 };
 
 /* A run of parameters that SGD treats alike. */
 typedef struct sgd_segment {
@@ -58,6 +70,14 @@ typedef struct sgd_segment {
     float lr_scale;       /* multiplies lr */
     float decay;          /* weight decay */
 } sgd_segment;
+
+/* What an update does to all of them. */
+typedef struct sgd_rule {
+    double lr, momentum;
+    bool nesterov;
+    double clip_norm;      /* gradients of a larger norm are scaled down to this; 0: never */
+    const double *squares; /* sum of the squares of all gradients: where it is not finite nothing is updated; NULL: take them as they are */
+} sgd_rule;
 
 /* ---- normalisation: see norm/norm.h for the engine that strings these together ---- */
 
@@ -120,6 +140,8 @@ typedef struct backend_ops {
     /* Whether the device computes with activations of this type by itself; what it would emulate is possible, but slower than F32. */
     bool (*supports)(backend *be, dtype type);
 
+    /* Of the device's memory in use, MiB; on the CPU this process's resident memory. */
+    double (*memory_mib)(backend *be);
     /* Memory of the device; zeroed; NULL when there is not enough. */
     void *(*alloc)(backend *be, size_t bytes);
     void (*release)(backend *be, void *p);
@@ -128,6 +150,22 @@ typedef struct backend_ops {
     void (*upload_floats)(backend *be, void *to, dtype type, const float *from_host, size_t elements);
     void (*download)(backend *be, void *to_host, const void *from, size_t bytes);
     void (*zero)(backend *be, void *p, size_t bytes);
+    /* Wait until everything that was queued is done. */
+    void (*finish)(backend *be);
+
+    /*
+     * Batches, copied beside the computation. Memory of the host to copy from (zeroed; NULL when there is not enough); stage queues a copy
+     * from there, which begins when the operations queued before the slot's last stage_end are done; what is queued after stage_use finds
+     * the slot's copies made; stage_wait returns when they are made, and the host's memory may be filled again.
+     */
+    void *(*host_alloc)(backend *be, size_t bytes);
+    void (*host_release)(backend *be, void *p);
+    void (*stage)(backend *be, int slot, void *to, const void *from_host, size_t bytes);
+    void (*stage_use)(backend *be, int slot);
+    void (*stage_end)(backend *be, int slot);
+    void (*stage_wait)(backend *be, int slot);
+    /* y = (x / 255 - mean) / std for images x (n,h,w,3) of y's shape, rounded once; mean, std (3) host. */
+    void (*normalise)(backend *be, const uint8_t *x, const double mean[3], const double std[3], tensor *y);
 
     /* Convolution, weights w (C_out, C_in/groups, k, k), bias (C_out) or NULL. workspace: at least conv_workspace bytes, shared by all. */
     entrain_status (*conv_create)(backend *be, const conv_desc *d, conv **out, entrain_error *err);
@@ -167,21 +205,23 @@ typedef struct backend_ops {
     /*
      * Softmax cross-entropy of the logits, resized bilinearly to the labels' size on the fly (the large map is never stored):
      * logits F32, labels (N,label_h,label_w) with 255 = ignore, class_weights (C) or NULL. When dlogits (of the logits' shape) is not NULL
-     * it receives the gradient of sums->loss (not divided by anything). workspace: upsample_loss_workspace bytes.
+     * it receives the gradient of sums->loss (not divided by anything). sums is overwritten. workspace: upsample_loss_workspace bytes.
      */
     size_t (*upsample_loss_workspace)(backend *be, const tensor *logits, int label_h, int label_w);
     void (*upsample_loss)(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w, const float *class_weights,
                           const tensor *dlogits, loss_sums *sums, void *workspace);
-    /* x *= factor. */
-    void (*scale)(backend *be, void *x, double factor, size_t elements, dtype type);
-    double (*sum_squares)(backend *be, const float *x, size_t elements);
+    /* x *= factor / *divisor, or 0 where *divisor is 0. */
+    void (*scale)(backend *be, void *x, double factor, const double *divisor, size_t elements, dtype type);
+    /* Adds the sum of the squares of x to *sum. */
+    void (*sum_squares)(backend *be, const float *x, size_t elements, double *sum);
     /* Index of the first element that is not finite, or -1. */
     int64_t (*find_nonfinite)(backend *be, const void *x, size_t elements, dtype type);
     /*
-     * PyTorch's SGD: d = grad_scale g + decay w; v = momentum v + d; w -= lr lr_scale (nesterov ? d + momentum v : v).
+     * PyTorch's SGD: d = s g + decay w; v = momentum v + d; w -= lr lr_scale (nesterov ? d + momentum v : v); s is 1, or what clipping
+     * asks for. segments: of the first `elements` of the three, in ascending order; what lies between them is left alone.
      */
-    void (*sgd)(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr, double momentum,
-                bool nesterov, double grad_scale);
+    void (*sgd)(backend *be, float *w, const float *g, float *v, size_t elements, const sgd_segment *segments, int segment_count,
+                const sgd_rule *rule);
 
     /* Moments over P per image and channel. Right for x = 1000 + N(0,1): shifted sums, never a plain sum of squares. */
     void (*norm_moments)(backend *be, const void *x, norm_dims d, float *m, float *v);
@@ -206,14 +246,24 @@ typedef struct backend_ops {
 struct backend {
     const backend_ops *ops;
     int threads;
-    bool host_memory;       /* the device's memory is the host's: any of the host's will do for it */
-    void *stream;           /* the device's stream, NULL on the CPU */
-    void *state;            /* the implementation's own */
-    struct op_timer *timer; /* timed.h; NULL where nobody measures */
+    bool host_memory;        /* the device's memory is the host's: any of the host's will do for it, and nothing is ever queued */
+    void *stream;            /* the device's stream, NULL on the CPU */
+    void *state;             /* the implementation's own */
+    const char *description; /* words for a table, such as "GPU 0, NVIDIA H100 80GB HBM3 (sm_90, 79 GiB, 0000:3B:00.0)"; NULL on the CPU */
+    uint64_t key;            /* of the device: no other has it; 0 on the CPU */
+    struct op_timer *timer;  /* timed.h; NULL where nobody measures */
+    /* Asked again and again while the host waits for the device, which may itself wait for other ranks; waited: seconds so far. What it
+     * returns other than ENTRAIN_OK ends the wait and becomes the backend's status. NULL: nobody is asked. */
+    entrain_status (*watch)(void *watched, double waited, entrain_error *err);
+    void *watched;
 };
 
 /* The CPU backend with this many OpenMP threads (0: as many as this process may run on). */
 entrain_status backend_open_cpu(int threads, backend **out, entrain_error *err);
+/* Usable GPUs; 0 with the reason in *why where there are none, or this build has no CUDA. */
+int backend_cuda_devices(entrain_error *why);
+/* The GPU of this number, with so many threads for what the host does. ENTRAIN_DEVICE. */
+entrain_status backend_open_cuda(int device, int threads, backend **out, entrain_error *err);
 void backend_close(backend *be);
 
 #endif

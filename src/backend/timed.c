@@ -30,12 +30,14 @@ const char *op_kind_name(op_kind kind) {
     return names[kind];
 }
 
-/* Run a call of the inner table and book it. bytes: see op_times. */
+/* Run a call of the inner table and book it, the device idle before and after. traffic: see op_times' bytes. */
 #define TIMED(kind, traffic, call)                                                                                                         \
     do {                                                                                                                                   \
         struct op_timer *const timer_ = be->timer;                                                                                         \
+        timer_->inner->finish(be);                                                                                                         \
         const double since_ = log_seconds();                                                                                               \
         timer_->inner->call;                                                                                                               \
+        timer_->inner->finish(be);                                                                                                         \
         timer_->times.seconds[kind] += log_seconds() - since_;                                                                             \
         timer_->times.bytes[kind] += (double)(traffic);                                                                                    \
     } while (0)
@@ -123,8 +125,8 @@ static void timed_dropout(backend *be, const tensor *x, double rate, uint64_t se
     TIMED(OP_SUMS, 2.0 * tensor_bytes(x), dropout(be, x, rate, seed, layer, first_position, y));
 }
 
-static void timed_scale(backend *be, void *x, double factor, size_t elements, dtype type) {
-    TIMED(OP_LOSS, 0, scale(be, x, factor, elements, type));
+static void timed_scale(backend *be, void *x, double factor, const double *divisor, size_t elements, dtype type) {
+    TIMED(OP_LOSS, 0, scale(be, x, factor, divisor, elements, type));
 }
 
 static void timed_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels, int label_h, int label_w,
@@ -132,20 +134,13 @@ static void timed_upsample_loss(backend *be, const tensor *logits, const uint8_t
     TIMED(OP_LOSS, 0, upsample_loss(be, logits, labels, label_h, label_w, class_weights, dlogits, sums, workspace));
 }
 
-static double timed_sum_squares(backend *be, const float *x, size_t elements) {
-    double result = 0.0;
-    const double since = log_seconds();
-    result = be->timer->inner->sum_squares(be, x, elements);
-    be->timer->times.seconds[OP_OPTIMISER] += log_seconds() - since;
-    be->timer->times.bytes[OP_OPTIMISER] += (double)elements * sizeof(float);
-    return result;
+static void timed_sum_squares(backend *be, const float *x, size_t elements, double *sum) {
+    TIMED(OP_OPTIMISER, (double)elements * sizeof(float), sum_squares(be, x, elements, sum));
 }
 
-static void timed_sgd(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr,
-                      double momentum, bool nesterov, double grad_scale) {
-    double floats = 0.0;
-    for (int i = 0; i < segment_count; i++) floats += (double)segments[i].count;
-    TIMED(OP_OPTIMISER, 5.0 * floats * sizeof(float), sgd(be, w, g, v, segments, segment_count, lr, momentum, nesterov, grad_scale));
+static void timed_sgd(backend *be, float *w, const float *g, float *v, size_t elements, const sgd_segment *segments, int segment_count,
+                      const sgd_rule *rule) {
+    TIMED(OP_OPTIMISER, 5.0 * (double)elements * sizeof(float), sgd(be, w, g, v, elements, segments, segment_count, rule));
 }
 
 static void timed_close(backend *be) {

@@ -3,6 +3,7 @@
 
 static const char USAGE[] =
     "usage: entrain bench CONFIG.json [--steps N] [--warmup N] [--random CLASSES] [--json FILE] [--set key.path=value]...\n"
+    "                     [--device auto|cpu|cuda]\n"
     "Takes some training steps and prints what they were spent on, beside the least that this machine could need for it.\n"
     "  --steps   steps to measure (10)\n"
     "  --warmup  steps before them (3)\n"

@@ -4,7 +4,8 @@
 
 #include "cli/cli.h"
 
-static const char INFO_USAGE[] = "usage: entrain info\nPrints versions, CPUs and threads of each rank, devices and data sets.\n";
+static const char INFO_USAGE[] =
+    "usage: entrain info [--device auto|cpu|cuda]\nPrints versions, CPUs and threads of each rank, the device it would run on, and data sets.\n";
 static const char CONFIG_USAGE[] =
     "usage: entrain config [--markdown | --schema]\n"
     "Prints every key of the configuration with type, default, range and meaning: as text, as a Markdown table, or as a JSON schema.\n";
@@ -17,10 +18,12 @@ static entrain_status run_info(entrain_job *job, entrain_config *config, void *c
 
 int cmd_info(int argc, const char **argv) {
     cli_arguments a;
+    const char *device = "auto";
+    const cli_option options[] = {{"--device", &device, NULL}};
     int code = 0;
-    if (!cli_parse(argc, argv, NULL, 0, INFO_USAGE, &a, &code)) return code;
+    if (!cli_parse(argc, argv, options, 1, INFO_USAGE, &a, &code)) return code;
     if (a.count != 0) return cli_mistake(INFO_USAGE, "%s: info takes no arguments", a.positional[0]);
-    return cli_run("auto", NULL, &a, run_info, NULL);
+    return cli_run(device, NULL, &a, run_info, NULL);
 }
 
 int cmd_config(int argc, const char **argv) {

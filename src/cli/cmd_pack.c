@@ -60,5 +60,5 @@ int cmd_pack(int argc, const char **argv) {
     if (o.split == NULL || o.out == NULL) return cli_mistake(USAGE, "%s is missing", o.split == NULL ? "--split" : "--out");
     if (!numbers(shards, images, seed, size, &o)) return ENTRAIN_USAGE;
     o.dataset = a.positional[0];
-    return cli_run("auto", NULL, &a, run, &o);
+    return cli_run("cpu", NULL, &a, run, &o);
 }

@@ -20,5 +20,5 @@ int cmd_verify(int argc, const char **argv) {
     if (!cli_parse(argc, argv, NULL, 0, USAGE, &a, &code)) return code;
     if (a.count != 1) return cli_mistake(USAGE, "expected one folder of shards");
     verify_options o = {a.positional[0]};
-    return cli_run("auto", NULL, &a, run, &o);
+    return cli_run("cpu", NULL, &a, run, &o);
 }

@@ -71,6 +71,11 @@ bool comm_any(comm *c, bool mine) {
     return count > 0;
 }
 
+entrain_status comm_watch(void *watched, double waited, entrain_error *err) {
+    comm *c = watched;
+    return c->ops->watch == NULL ? ENTRAIN_OK : c->ops->watch(c, waited, err);
+}
+
 void comm_abort(comm *c, int code) {
     if (c != NULL) c->ops->abort(c, code);
     exit(code);

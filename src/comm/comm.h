@@ -1,6 +1,9 @@
 /*
  * Communicators: what ranks say to each other. Three operations (allreduce, broadcast, barrier); every rank calls the same ones in the
- * same order. `self` is one rank without MPI; `mpi` is MPI_COMM_WORLD. No MPI type is visible here.
+ * same order. `self` is one rank without MPI; `mpi` is MPI_COMM_WORLD; `nccl` are GPUs, one a rank. No type of theirs is visible here.
+ *
+ * Data that comes with a stream lies in the device's memory: the operation is queued there, and the caller goes on. Data without lies in
+ * the host's, and the operation is done on return.
  *
  * The allreduce also comes in halves: what is started goes on while this rank computes, and while it calls others, which do not wait for
  * it. Ranks of one host add up through memory that all of them see (shared.c) what lies in comm_alloc_shared's.
@@ -26,6 +29,7 @@ typedef struct comm_ops {
     entrain_status (*allreduce_wait)(comm *c, void *stream);
     entrain_status (*broadcast)(comm *c, void *data, size_t count, comm_type type, int root, void *stream);
     entrain_status (*barrier)(comm *c);
+    entrain_status (*watch)(comm *c, double waited, entrain_error *err); /* NULL where nothing is ever queued */
     void (*abort)(comm *c, int code);
     void (*close)(comm *c);
 } comm_ops;
@@ -44,6 +48,8 @@ struct comm {
 entrain_status comm_open_self(comm **out, entrain_error *err);
 /* All ranks of this MPI job. Initialises MPI; closing finalises it. */
 entrain_status comm_open_mpi(comm **out, entrain_error *err);
+/* GPUs: ranks of host, each of which has made its own GPU current. Takes host over, unless it fails. Collective. */
+entrain_status comm_open_nccl(comm *host, comm **out, entrain_error *err);
 /* mpi when started by mpirun (or srun), self otherwise. An mpirun whose MPI does not match this program's is an error (ENTRAIN_COMM). */
 entrain_status comm_open(comm **out, entrain_error *err);
 void comm_close(comm *c);
@@ -71,6 +77,8 @@ entrain_status comm_broadcast(comm *c, void *data, size_t count, comm_type type,
 entrain_status comm_barrier(comm *c);
 /* True on every rank when it is true on any. */
 bool comm_any(comm *c, bool mine);
+/* Whether what is queued can still end: asked again and again by whoever waits for the device. watched: a comm; waited: seconds so far. */
+entrain_status comm_watch(void *watched, double waited, entrain_error *err);
 /* End the whole job at once with this exit code. Does not return under MPI; exits the process otherwise. */
 void comm_abort(comm *c, int code);
 /* Seconds spent in all of these functions since the last call: what was not hidden behind computing. */

@@ -153,8 +153,15 @@ static entrain_status initialise(comm *c, entrain_error *err) {
 }
 
 entrain_status comm_open_mpi(comm **out, entrain_error *err) {
-    static const comm_ops ops = {"mpi",         mpi_allreduce, mpi_allreduce_start, mpi_progress, mpi_allreduce_wait,
-                                 mpi_broadcast, mpi_barrier,   mpi_abort,           mpi_close};
+    static const comm_ops ops = {.name = "mpi",
+                                 .allreduce = mpi_allreduce,
+                                 .allreduce_start = mpi_allreduce_start,
+                                 .progress = mpi_progress,
+                                 .allreduce_wait = mpi_allreduce_wait,
+                                 .broadcast = mpi_broadcast,
+                                 .barrier = mpi_barrier,
+                                 .abort = mpi_abort,
+                                 .close = mpi_close};
     *out = NULL;
     comm *c = calloc(1, sizeof *c);
     mpi_state *state = calloc(1, sizeof *state);

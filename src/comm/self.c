@@ -39,8 +39,15 @@ static void self_close(comm *c) {
 }
 
 entrain_status comm_open_self(comm **out, entrain_error *err) {
-    static const comm_ops ops = {"self",         self_allreduce, self_allreduce, self_progress, self_allreduce_wait,
-                                 self_broadcast, self_barrier,   self_abort,     self_close};
+    static const comm_ops ops = {.name = "self",
+                                 .allreduce = self_allreduce,
+                                 .allreduce_start = self_allreduce,
+                                 .progress = self_progress,
+                                 .allreduce_wait = self_allreduce_wait,
+                                 .broadcast = self_broadcast,
+                                 .barrier = self_barrier,
+                                 .abort = self_abort,
+                                 .close = self_close};
     comm *c = calloc(1, sizeof *c);
     *out = c;
     if (c == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the communicator");

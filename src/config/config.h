@@ -51,6 +51,7 @@ typedef struct config {
         int64_t iterations;
         uint64_t seed; /* at most 2^53 */
         config_precision precision;
+        bool tf32;
         bool shuffle;
         int64_t log_every, checkpoint_every, eval_every; /* 0: never (checkpoint and eval: only at the end) */
         int keep;                                        /* periodic checkpoints to keep; 0: all */

@@ -1,6 +1,7 @@
 /*
  * Random scale, crop, flip and photometric distortion of one training sample, in one pass over the output: every output pixel is sampled
- * straight from the decoded picture, so the scaled picture never exists.
+ * straight from the decoded picture, so the scaled picture never exists. Pixels are rounded to bytes: a quarter of what floats would be to
+ * carry to the device, which normalises them.
  *
  * Conventions
  * - The scaled picture has round(scale * size) pixels along each axis, at least 1. Its pixel j lies at (j + 0.5) * source / scaled - 0.5 in
@@ -9,7 +10,7 @@
  * mean of 2x2.
  * - Labels take the source pixel floor((j + 0.5) * source / scaled): "nearest-exact".
  * - Along each axis the crop stands at a uniformly drawn place of the scaled picture; where the scaled picture is smaller, it stands at a
- * uniformly drawn place of the crop, and the rest is 0 (the mean, after normalisation) with label 255.
+ * uniformly drawn place of the crop, and the rest is the mean with label 255.
  * - Draws, always all of them in this order, one uniform each: scale, vertical place, horizontal place, flip, photometric distortion
  * (nine). So switching one option on or off leaves what the others draw as it was.
  */
@@ -117,21 +118,35 @@ static normalisation normalisation_make(const augment_options *o) {
     return norm;
 }
 
-/* Fill output columns [begin, end), whose taps are in c, of every row that the picture reaches. distortion may be NULL. pixels
- * (out_h,out_w,3). */
-static void render(const image *picture, const axis *rows, const columns *c, int begin, int end, int out_w, const photometric *distortion,
-                   const normalisation *norm, float *pixels) {
+/* The columns of output row y whose taps are in c: row (count,3), in 0..255. */
+static void render_row(const image *picture, const axis *rows, const columns *c, int y, int count, float *row) {
     const size_t stride = (size_t)picture->width * RGB;
+    int first, second;
+    float down;
+    axis_taps(rows, y, &first, &second, &down);
+    sample_row(picture->data + (size_t)first * stride, picture->data + (size_t)second * stride, down, c->left, c->right, c->weight,
+               count * RGB, row);
+}
+
+SIMD_CLONES static void round_row(const float *x, int n, uint8_t *out) {
+    for (int i = 0; i < n; i++) out[i] = (uint8_t)(x[i] + 0.5f);
+}
+
+/* Every row that the picture reaches. distortion may be NULL; row: memory for one (out_w,3). pixels (out_h,out_w,3). */
+static void render(const image *picture, const axis *rows, const axis *across, const columns *c, const photometric *distortion, float *row,
+                   uint8_t *pixels) {
+    const int count = across->end - across->begin;
     for (int y = rows->begin; y < rows->end; y++) {
-        int first, second;
-        float down;
-        axis_taps(rows, y, &first, &second, &down);
-        float *row = pixels + ((size_t)y * (size_t)out_w + (size_t)begin) * RGB;
-        sample_row(picture->data + (size_t)first * stride, picture->data + (size_t)second * stride, down, c->left, c->right, c->weight,
-                   (end - begin) * RGB, row);
-        if (distortion != NULL) photometric_row(distortion, row, end - begin);
-        normalise_row(norm, row, end - begin);
+        render_row(picture, rows, c, y, count, row);
+        if (distortion != NULL) photometric_row(distortion, row, count);
+        round_row(row, count * RGB, pixels + ((size_t)y * (size_t)across->out + (size_t)across->begin) * RGB);
     }
+}
+
+/* pixels (count,3) */
+static void fill_with_mean(const augment_options *o, size_t count, uint8_t *pixels) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t channel = 0; channel < RGB; channel++) pixels[RGB * i + channel] = (uint8_t)(255.0 * o->mean[channel] + 0.5);
 }
 
 /* labels (out_h,out_w); source_column (end-begin). */
@@ -178,10 +193,10 @@ static entrain_status check_sizes(const augment_options *o, const image *picture
 }
 
 entrain_status augment_sample(const augment_options *o, const image *picture, const image *label, uint64_t seed, uint64_t position,
-                              int out_h, int out_w, float *pixels, uint8_t *labels, augment_scratch *scratch, entrain_error *err) {
+                              int out_h, int out_w, uint8_t *pixels, uint8_t *labels, augment_scratch *scratch, entrain_error *err) {
     entrain_status status = check_sizes(o, picture, label, out_h, out_w, err);
     const size_t n = (size_t)out_w * RGB;
-    if (status == ENTRAIN_OK) status = scratch_reserve(scratch, (3 * n + (size_t)out_w) * sizeof(int32_t), err);
+    if (status == ENTRAIN_OK) status = scratch_reserve(scratch, (4 * n + (size_t)out_w) * sizeof(int32_t), err);
     if (status != ENTRAIN_OK) return status;
 
     random_stream r = random_open(seed, RANDOM_AUGMENT, position);
@@ -194,18 +209,18 @@ entrain_status augment_sample(const augment_options *o, const image *picture, co
     const axis across = axis_make(picture->width, scaled_size(picture->width, scale), out_w, horizontal, flip);
     const bool padded = rows.end - rows.begin < out_h || across.end - across.begin < out_w;
     if (padded) {
-        memset(pixels, 0, (size_t)out_h * n * sizeof *pixels);
+        fill_with_mean(o, (size_t)out_h * (size_t)out_w, pixels);
         memset(labels, SHARD_IGNORE, (size_t)out_h * (size_t)out_w);
     }
 
     int32_t *memory = scratch->memory;
     columns c = {.left = memory, .right = memory + n, .weight = (float *)(memory + 2 * n)};
-    int32_t *source_column = memory + 3 * n;
+    float *row = (float *)(memory + 3 * n);
+    int32_t *source_column = memory + 4 * n;
     columns_fill(&c, &across, across.begin, across.end);
     for (int i = across.begin; i < across.end; i++) source_column[i - across.begin] = axis_nearest(&across, i);
 
-    const normalisation norm = normalisation_make(o);
-    render(picture, &rows, &c, across.begin, across.end, out_w, o->photometric ? &distortion : NULL, &norm, pixels);
+    render(picture, &rows, &across, &c, o->photometric ? &distortion : NULL, row, pixels);
     render_labels(label, &rows, &across, source_column, labels);
     return ENTRAIN_OK;
 }
@@ -221,6 +236,10 @@ void augment_plain(const augment_options *o, const image *picture, int out_h, in
     for (int begin = 0; begin < out_w; begin += PLAIN_COLUMNS) {
         const int end = begin + PLAIN_COLUMNS < out_w ? begin + PLAIN_COLUMNS : out_w;
         columns_fill(&c, &across, begin, end);
-        render(picture, &rows, &c, begin, end, out_w, NULL, &norm, pixels);
+        for (int y = 0; y < out_h; y++) {
+            float *row = pixels + ((size_t)y * (size_t)out_w + (size_t)begin) * RGB;
+            render_row(picture, &rows, &c, y, end - begin, row);
+            normalise_row(&norm, row, end - begin);
+        }
     }
 }

@@ -56,15 +56,26 @@ static entrain_status check_samples(const shard_set *shards, const loader_option
     return ENTRAIN_OK;
 }
 
+static void *own_alloc(void *context, size_t bytes) {
+    (void)context;
+    return memory_alloc(bytes);
+}
+
+static void own_release(void *context, void *p) {
+    (void)context;
+    memory_free(p);
+}
+
 static bool make_slots(loader *l) {
     const size_t n = (size_t)l->n, pixels = n * (size_t)l->options.height * (size_t)l->options.width;
+    const loader_memory *m = &l->options.memory;
     l->slots = calloc((size_t)l->slot_count, sizeof *l->slots);
     if (l->slots == NULL) return false;
     for (int i = 0; i < l->slot_count; i++) {
         batch *b = &l->slots[i].batch;
         b->n = l->n;
-        b->images = memory_alloc(pixels * 3 * sizeof *b->images);
-        b->labels = memory_alloc(pixels);
+        b->images = m->alloc(m->context, pixels * 3);
+        b->labels = m->alloc(m->context, pixels);
         b->samples = memory_alloc(n * sizeof *b->samples);
         if (b->images == NULL || b->labels == NULL || b->samples == NULL) return false;
     }
@@ -140,6 +151,7 @@ entrain_status loader_open(shard_set *shards, const loader_options *o, loader **
     loader *l = calloc(1, sizeof *l);
     if (l == NULL) return error_set(err, ENTRAIN_DEVICE, "Out of memory for the loader.");
     l->options = *o;
+    if (o->memory.alloc == NULL) l->options.memory = (loader_memory){own_alloc, own_release, NULL};
     l->shards = shards;
     l->n = (int)(o->end - o->begin);
     l->slot_count = o->prefetch + 1; /* one more: the batch that the caller works with */
@@ -215,10 +227,11 @@ static void stop_threads(loader *l) {
 
 void loader_close(loader *l) {
     if (l == NULL) return;
+    const loader_memory *m = &l->options.memory;
     stop_threads(l);
     for (int i = 0; l->slots != NULL && i < l->slot_count; i++) {
-        memory_free(l->slots[i].batch.images);
-        memory_free(l->slots[i].batch.labels);
+        if (l->slots[i].batch.images != NULL) m->release(m->context, l->slots[i].batch.images);
+        if (l->slots[i].batch.labels != NULL) m->release(m->context, l->slots[i].batch.labels);
         memory_free(l->slots[i].batch.samples);
     }
     for (int i = 0; l->jobs != NULL && i < l->job_count; i++) shard_sample_free(&l->jobs[i].sample);

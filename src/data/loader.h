@@ -1,6 +1,6 @@
 /*
- * The data path of training: sampler -> one reader thread (the only user of HDF5) -> bounded queue -> worker threads that decode, augment
- * and normalise -> whole batches in order. Which sample stands where and how it is augmented is a pure function of (seed, position), with
+ * The data path of training: sampler -> one reader thread (the only user of HDF5) -> bounded queue -> worker threads that decode and
+ * augment -> whole batches in order. Which sample stands where and how it is augmented is a pure function of (seed, position), with
  * position = step * global_batch + place in the batch: ranks, threads and resuming change nothing.
  */
 #ifndef DATA_LOADER_H
@@ -30,9 +30,9 @@ typedef struct augment_options {
 
 /*
  * One training sample: random scale, random crop (padded with the mean and label 255 where the scaled image is smaller), flip, photometric
- * distortion, normalisation; draws in this order from (seed, RANDOM_AUGMENT, position). With everything off the stored pixels, normalised.
- * Bilinear for the image, nearest for labels, half-pixel centres.
- * pixels (out_h,out_w,3) float, labels (out_h,out_w). scratch: reused between calls, zero at first, freed with augment_scratch_free.
+ * distortion, rounded to bytes; draws in this order from (seed, RANDOM_AUGMENT, position). With everything off the stored pixels.
+ * Bilinear for the image, nearest for labels, half-pixel centres. The mean pads; normalising is the backend's.
+ * pixels (out_h,out_w,3), labels (out_h,out_w). scratch: reused between calls, zero at first, freed with augment_scratch_free.
  */
 typedef struct augment_scratch {
     void *memory;
@@ -40,9 +40,16 @@ typedef struct augment_scratch {
 } augment_scratch;
 void augment_scratch_free(augment_scratch *s);
 entrain_status augment_sample(const augment_options *o, const image *picture, const image *label, uint64_t seed, uint64_t position,
-                              int out_h, int out_w, float *pixels, uint8_t *labels, augment_scratch *scratch, entrain_error *err);
+                              int out_h, int out_w, uint8_t *pixels, uint8_t *labels, augment_scratch *scratch, entrain_error *err);
 /* Evaluation's input: picture resized bilinearly to (out_h,out_w) where that differs, normalised; flip mirrors it. */
 void augment_plain(const augment_options *o, const image *picture, int out_h, int out_w, bool flip, float *pixels);
+
+/* Where batches lie: zeroed memory, or NULL. All NULL: this process's own. */
+typedef struct loader_memory {
+    void *(*alloc)(void *context, size_t bytes);
+    void (*release)(void *context, void *p);
+    void *context;
+} loader_memory;
 
 typedef struct loader_options {
     augment_options augment;
@@ -56,10 +63,11 @@ typedef struct loader_options {
     int workers;        /* decoding threads, >= 1 */
     int prefetch;       /* finished batches kept ready, >= 1 */
     int classes;        /* labels must be below, or 255 */
+    loader_memory memory;
 } loader_options;
 
 typedef struct batch {
-    float *images;   /* (n, height, width, 3) */
+    uint8_t *images; /* (n, height, width, 3) */
     uint8_t *labels; /* (n, height, width) */
     int n;
     uint64_t first_position; /* of images[0] in the run */

@@ -40,6 +40,7 @@ conv_desc net_conv_desc(const net *t, int id) {
                        .groups = 1,
                        .bias = q->bias >= 0,
                        .training = t->o.training,
+                       .tf32 = t->o.tf32,
                        .type = t->o.type,
                        .y_type = t->nodes[id].type};
 }

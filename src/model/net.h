@@ -15,6 +15,7 @@ typedef struct net_options {
     int n, h, w; /* this rank's images and their size */
     bool training;
     dtype type;    /* of activations and their gradients; logits are F32 always */
+    bool tf32;     /* convolutions of float32 may use TF32 */
     uint64_t seed; /* dropout */
     double aux_weight;
     const float *class_weights; /* (classes) device memory, or NULL; must outlive the net */
@@ -42,14 +43,14 @@ void net_free(net *t);
 entrain_status net_forward(net *t, const void *images, uint64_t first_position);
 /* Logits of the last forward pass: main head (n,h',w',classes); valid until the next pass. */
 tensor net_logits(const net *t);
-/* Loss sums over this rank's images: sums[0] main head, sums[1] auxiliary head (zeros without one). labels (n,h,w). Leaves the logits'
- * gradients, undivided. */
-void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]);
+/* Loss sums over this rank's images, in device memory: sums[0] main head, sums[1] auxiliary head, not written without one. labels (n,h,w).
+ * Leaves the logits' gradients, undivided. */
+void net_loss(net *t, const uint8_t *labels, loss_sums *sums);
 /*
- * Backward pass: gradients of (loss + aux_weight * aux loss) / valid, summed over this rank's images, where params_grad says. Collective
- * like forward.
+ * Backward pass: gradients of (loss + aux_weight * aux loss) / *valid, summed over this rank's images, where params_grad says; *valid is in
+ * device memory. Collective like forward.
  */
-entrain_status net_backward(net *t, double valid);
+entrain_status net_backward(net *t, const double *valid);
 
 /*
  * Repeat the forward pass, looking after each of the first `nodes` nodes: the name of the first whose output is not finite, NULL if there

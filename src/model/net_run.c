@@ -1,6 +1,4 @@
 /* Executing the schedule: each step is one or two operations of the backend's table. */
-#include <math.h>
-
 #include "model/net_internal.h"
 
 static const void *value_of(const net *t, int id, int buffer) {
@@ -100,10 +98,9 @@ tensor net_logits(const net *t) {
     return net_tensor(t, t->g->logits, net_at(t, t->nodes[t->g->logits].out), F32);
 }
 
-void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]) {
+void net_loss(net *t, const uint8_t *labels, loss_sums *sums) {
     const int heads[2] = {t->g->logits, t->g->aux_logits};
     for (int i = 0; i < 2; i++) {
-        sums[i] = (loss_sums){0.0, 0, 0};
         if (heads[i] < 0) continue;
         const net_node *r = &t->nodes[heads[i]];
         const tensor logits = net_tensor(t, heads[i], net_at(t, r->out), F32),
@@ -113,13 +110,12 @@ void net_loss(net *t, const uint8_t *labels, loss_sums sums[2]) {
     }
 }
 
-entrain_status net_backward(net *t, double valid) {
+entrain_status net_backward(net *t, const double *valid) {
     const int heads[2] = {t->g->logits, t->g->aux_logits};
     const double weights[2] = {1.0, t->o.aux_weight};
     for (int i = 0; i < 2; i++)
         if (heads[i] >= 0)
-            t->be->ops->scale(t->be, net_at(t, t->nodes[heads[i]].grad), valid > 0.0 ? weights[i] / valid : 0.0, net_count(t, heads[i]),
-                              t->o.type);
+            t->be->ops->scale(t->be, net_at(t, t->nodes[heads[i]].grad), weights[i], valid, net_count(t, heads[i]), t->o.type);
     entrain_status status = ENTRAIN_OK;
     for (int i = t->forward_count; i < t->step_count && status == ENTRAIN_OK; i++) {
         const net_step *s = &t->steps[i];

@@ -71,11 +71,15 @@ void trainer_print_banner(const trainer *t) {
     log_info("entrain %s", entrain_version());
     row("ranks", "%d (%s), %d on %s; %s, %d threads a rank; %d of %d CPUs allowed", job->c->size, job->c->ops->name, job->c->local_size,
         host, job->be->ops->name, job->be->threads, job->cpus, job->online_cpus);
+    if (job->be->description != NULL) row("device", "%s", job->be->description);
     row("network", "%s, stride %d, %s head%s, %.2f M parameters", config_name("model.backbone", (int)c->model.backbone),
         c->model.output_stride, config_name("model.head", (int)c->model.head), c->model.aux_weight > 0.0 ? " + aux" : "",
         millions(&t->params));
     print_norm(&c->norm);
-    row("precision", "%s", t->type == BF16 ? "bfloat16 activations; float32 sums, statistics, loss and weights" : "float32");
+    row("precision", "%s",
+        t->type == BF16                          ? "bfloat16 activations; float32 sums, statistics, loss and weights"
+        : job->be->host_memory || !c->train.tf32 ? "float32"
+                                                 : "float32, convolutions in TF32");
     print_data(t);
     row("schedule", "%lld iterations, %s, lr %g, warm-up %lld, momentum %g, weight decay %g", (long long)c->train.iterations,
         config_name("schedule.type", (int)c->schedule.type), c->optimizer.lr, (long long)c->schedule.warmup, c->optimizer.momentum,

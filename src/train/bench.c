@@ -12,20 +12,23 @@
 enum { DEFAULT_STEPS = 10, DEFAULT_WARMUP = 3, KERNEL_ROUNDS = 3, COPY_ROUNDS = 5 };
 static const size_t COPY_FLOATS = (size_t)1 << 24; /* 64 MiB: more than the caches that a step's maps would fit into */
 
-/* Random pixels of deviation 1 and labels, some of them ignored. */
+/* Random pixels and labels, some of them ignored. */
 static entrain_status fill_batch(trainer *t, entrain_error *err) {
     const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
-    float *images = malloc(3 * pixels * sizeof *images);
+    uint8_t *images = malloc(3 * pixels);
     uint8_t *labels = malloc(pixels);
     if (images != NULL && labels != NULL) {
         random_stream s = random_open(t->c->train.seed, RANDOM_TEST, (uint64_t)t->begin);
-        for (size_t i = 0; i < 3 * pixels; i++) images[i] = (float)random_range(&s, -1.7, 1.7);
+        for (size_t i = 0; i < 3 * pixels; i++) images[i] = (uint8_t)random_range(&s, 0.0, 256.0);
         for (size_t i = 0; i < pixels; i++) {
             const int label = (int)random_range(&s, 0.0, 1.05 * t->classes);
             labels[i] = (uint8_t)(label < t->classes ? label : 255);
         }
-        t->job->be->ops->upload_floats(t->job->be, t->images, t->type, images, 3 * pixels);
-        t->job->be->ops->upload(t->job->be, t->labels, labels, pixels);
+        backend *be = t->job->be;
+        tensor normalised = {t->images, (int)(t->end - t->begin), t->height, t->width, 3, t->type};
+        be->ops->upload(be, t->bytes[0], images, 3 * pixels);
+        be->ops->upload(be, t->labels[0], labels, pixels);
+        be->ops->normalise(be, t->bytes[0], t->c->data.mean, t->c->data.std, &normalised);
     }
     const bool done = images != NULL && labels != NULL;
     free(images);
@@ -59,6 +62,7 @@ static entrain_status measure_steps(trainer *t, int warmup, int steps, bench_fig
         }
         const double since = log_seconds();
         status = trainer_step(t, false, &r, err);
+        if (status == ENTRAIN_OK) status = trainer_read(t, &r, err);
         if (i < warmup) continue;
         seconds[i - warmup] = log_seconds() - since;
         f->data += 1e3 * r.data_seconds / steps;
@@ -89,6 +93,7 @@ static double copy_rate(trainer *t) {
     for (int i = 0; i < COPY_ROUNDS && from != NULL && to != NULL; i++) {
         const double since = log_seconds();
         be->ops->add(be, inputs, 1, to, COPY_FLOATS, F32);
+        be->ops->finish(be);
         const double rate = 2.0 * (double)COPY_FLOATS * sizeof *from / (log_seconds() - since);
         if (rate > best) best = rate;
     }

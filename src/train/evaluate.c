@@ -98,7 +98,7 @@ static entrain_status network_for(evaluator *e, int h, int w, net **out, entrain
     }
     net_free(e->nets[oldest].net);
     e->nets[oldest].net = NULL;
-    const net_options o = {.n = 1, .h = h, .w = w, .training = false, .type = e->type};
+    const net_options o = {.n = 1, .h = h, .w = w, .training = false, .type = e->type, .tf32 = e->c->train.tf32};
     const entrain_status status = net_create(e->g, e->be, e->self, &o, &e->nets[oldest].net, err);
     if (status != ENTRAIN_OK) return status;
     e->nets[oldest].h = h;

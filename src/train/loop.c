@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/memory.h"
 #include "train/checkpoint.h"
 #include "train/jsonl.h"
 #include "train/metrics.h"
@@ -42,7 +41,7 @@ static entrain_status report_step(const trainer *t, jsonl *out, const step_resul
     const double seconds = (log_seconds() - v->began - v->side) / steps;
     v->comm += comm_take_seconds(t->job->c);
     const double epoch = (double)t->step * c->train.global_batch / (double)shard_count(t->train);
-    const double rate = c->train.global_batch / seconds, memory = memory_resident_mib();
+    const double rate = c->train.global_batch / seconds, memory = t->job->be->ops->memory_mib(t->job->be);
     char eta[32], aux[32] = "";
     format_eta(seconds * (double)(c->train.iterations - t->step), eta, sizeof eta);
     if (c->model.aux_weight > 0.0) (void)snprintf(aux, sizeof aux, " aux %.3f", r->aux_loss);
@@ -95,6 +94,13 @@ static bool due(int64_t every, int64_t step) {
     return every > 0 && step % every == 0;
 }
 
+/* Whether something is to be said about the step just queued, or what it has made is to be used or kept. */
+static bool result_needed(const trainer *t) {
+    const config *c = t->c;
+    return due(c->train.log_every, t->step) || due(c->train.eval_every, t->step) || due(c->train.checkpoint_every, t->step) ||
+           t->step == c->train.iterations;
+}
+
 /* What follows a finished update: log line, evaluation, checkpoint, in this order, so that a checkpoint knows of the best evaluation so
  * far. */
 static entrain_status after_step(trainer *t, jsonl *out, const step_result *r, interval *v, entrain_error *err) {
@@ -120,6 +126,7 @@ static entrain_status loop(trainer *t, jsonl *out, entrain_error *err) {
     while (t->step < t->c->train.iterations) {
         step_result r;
         entrain_status status = trainer_step(t, stop_requested != 0, &r, err);
+        if (status == ENTRAIN_OK && (r.stop || result_needed(t))) status = trainer_read(t, &r, err);
         if (status == ENTRAIN_OK) {
             v.data += r.data_seconds;
             status = after_step(t, out, &r, &v, err);

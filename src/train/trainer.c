@@ -100,14 +100,24 @@ static entrain_status initial_weights(trainer *t, entrain_error *err) {
     return status == ENTRAIN_OK ? status : error_prefix(err, "model.init");
 }
 
+static size_t batch_pixels(const trainer *t) {
+    return (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
+}
+
 static entrain_status allocate_batch(trainer *t, entrain_error *err) {
     backend *be = t->job->be;
-    const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
+    const size_t pixels = batch_pixels(t);
     const config_list *weights = &t->c->train.class_weights;
     t->images = be->ops->alloc(be, 3 * pixels * dtype_size(t->type));
-    t->labels = be->ops->alloc(be, pixels);
+    t->sums = be->ops->alloc(be, TRAINER_UNREAD * sizeof *t->sums);
     if (weights->count > 0) t->class_weights = be->ops->alloc(be, (size_t)weights->count * sizeof(float));
-    if (t->images == NULL || t->labels == NULL || (weights->count > 0 && t->class_weights == NULL))
+    bool done = t->images != NULL && t->sums != NULL && (weights->count == 0 || t->class_weights != NULL);
+    for (int i = 0; i < BACKEND_SLOTS; i++) {
+        t->bytes[i] = be->ops->alloc(be, 3 * pixels);
+        t->labels[i] = be->ops->alloc(be, pixels);
+        done = done && t->bytes[i] != NULL && t->labels[i] != NULL;
+    }
+    if (!done)
         return error_set(err, ENTRAIN_DEVICE, "not enough memory for a batch of %d images of %dx%d", (int)(t->end - t->begin), t->height,
                          t->width);
     float host[CONFIG_MAX_LIST];
@@ -119,7 +129,7 @@ static entrain_status allocate_batch(trainer *t, entrain_error *err) {
 static entrain_status open_network(trainer *t, entrain_error *err) {
     backend *be = t->job->be;
     entrain_status status = model_build(t->c, t->classes, &t->params, &t->graph, err);
-    if (status == ENTRAIN_OK) status = update_open(&t->update, t->c, &t->graph, t->job->c, err);
+    if (status == ENTRAIN_OK) status = update_open(&t->update, t->c, &t->graph, be, t->job->c, err);
     status = job_agree(t->job, status, err); /* what follows is collective */
     if (status == ENTRAIN_OK) params_share_gradients(&t->params, be, t->job->c);
     if (status == ENTRAIN_OK) status = params_allocate(&t->params, be, true, err);
@@ -131,6 +141,7 @@ static entrain_status open_network(trainer *t, entrain_error *err) {
                            .w = t->width,
                            .training = true,
                            .type = t->type,
+                           .tf32 = t->c->train.tf32,
                            .seed = t->c->train.seed,
                            .aux_weight = t->c->model.aux_weight,
                            .class_weights = t->class_weights,
@@ -157,8 +168,20 @@ static int choose_workers(const trainer *t) {
     return t->job->be->threads < 4 ? t->job->be->threads : 4;
 }
 
+/* The loader's batches lie where the device copies from. */
+static void *host_alloc(void *context, size_t bytes) {
+    backend *be = context;
+    return be->ops->host_alloc(be, bytes);
+}
+
+static void host_release(void *context, void *p) {
+    backend *be = context;
+    be->ops->host_release(be, p);
+}
+
 entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
     if (t->train == NULL) return ENTRAIN_OK;
+    backend *be = t->job->be;
     loader_options o = {.augment = {.crop_h = t->c->data.crop[0],
                                     .crop_w = t->c->data.crop[1],
                                     .scale_min = t->c->data.scale[0],
@@ -175,8 +198,9 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
                         .height = t->height,
                         .width = t->width,
                         .workers = choose_workers(t),
-                        .prefetch = 2,
-                        .classes = t->classes};
+                        .prefetch = be->host_memory ? 2 : 2 + BACKEND_SLOTS, /* as many may be held while they are copied */
+                        .classes = t->classes,
+                        .memory = {host_alloc, host_release, be}};
     memcpy(o.augment.mean, t->c->data.mean, sizeof o.augment.mean);
     memcpy(o.augment.std, t->c->data.std, sizeof o.augment.std);
     return loader_open(t->train, &o, &t->loader, err);
@@ -184,16 +208,17 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
 
 double trainer_planned_bytes(const trainer *t) {
     const net_memory m = net_get_memory(t->net);
-    const size_t pixels = (size_t)(t->end - t->begin) * (size_t)t->height * (size_t)t->width;
-    return (double)(m.arena + m.norm_state) + (double)params_bytes(&t->params) + (double)(pixels * (3 * dtype_size(t->type) + 1));
+    const size_t input = batch_pixels(t) * (3 * dtype_size(t->type) + BACKEND_SLOTS * 4);
+    return (double)(m.arena + m.norm_state) + (double)params_bytes(&t->params) + (double)input;
 }
 
 void trainer_close(trainer *t) {
     backend *be = t->job->be;
+    be->ops->finish(be);
     if (t->loader != NULL) loader_close(t->loader);
     evaluator_close(t->evaluator);
     net_free(t->net);
-    void *const device[] = {t->class_weights, t->images, t->labels};
+    void *const device[] = {t->class_weights, t->images, t->sums, t->bytes[0], t->bytes[1], t->labels[0], t->labels[1]};
     for (size_t i = 0; i < sizeof device / sizeof device[0]; i++)
         if (device[i] != NULL) be->ops->release(be, device[i]);
     graph_free(&t->graph);

@@ -68,9 +68,22 @@ static void add_layers(bench *b, const options *o) {
         const bool windowed = q->kind == NODE_CONV || q->kind == NODE_MAXPOOL;
         side[i] = windowed ? conv_out(in, q->kernel, q->stride, q->padding, q->dilation) : in;
         if (q->kind != NODE_CONV || b->count == MAX_LAYERS) continue;
-        b->layers[b->count++].d = (conv_desc){
-            o->images,    in,   in,      g.nodes[q->inputs[0]].channels, q->channels, q->kernel, q->stride, q->padding, q->dilation, 1,
-            q->bias >= 0, true, o->type, q->logits ? F32 : o->type,      false};
+        b->layers[b->count++].d = (conv_desc){o->images,
+                                              in,
+                                              in,
+                                              g.nodes[q->inputs[0]].channels,
+                                              q->channels,
+                                              q->kernel,
+                                              q->stride,
+                                              q->padding,
+                                              q->dilation,
+                                              1,
+                                              q->bias >= 0,
+                                              true,
+                                              false,
+                                              o->type,
+                                              q->logits ? F32 : o->type,
+                                              false};
     }
     free(side);
     graph_free(&g);
@@ -109,13 +122,16 @@ static void shorter(double *best, double since) {
 static void time_pass(const bench *b, layer *l, int k) {
     const backend_ops *const ops = b->be->ops;
     float *const bias = l->d.bias ? b->bias : NULL;
+    ops->finish(b->be);
     double since = log_seconds();
     if (k == 0) ops->conv_forward(b->be, l->cv, b->x, l->w, bias, b->y, b->workspace);
     if (k == 1) ops->conv_backward_data(b->be, l->cv, b->y, l->w, b->x, b->workspace);
     if (k == 2) ops->conv_backward_weights(b->be, l->cv, b->x, b->y, l->dw, bias, b->workspace);
+    ops->finish(b->be);
     shorter(&l->whole[k], since);
     since = log_seconds();
     ops->conv_kernel(b->be, l->cv, k, b->x, b->y, b->workspace);
+    ops->finish(b->be);
     shorter(&l->kernel[k], since);
 }
 

@@ -118,6 +118,7 @@ static double best_seconds(const bench *b, operation *run, norm_dims d) {
     for (int i = 0; i < b->o->rounds; i++) {
         const double since = log_seconds();
         run(b, d);
+        b->be->ops->finish(b->be);
         const double seconds = log_seconds() - since;
         if (seconds < best) best = seconds;
     }
@@ -140,15 +141,24 @@ static void optimiser_rows(bench *b) {
     const size_t n = b->m.elements / 4;
     float *const w = b->m.map[0], *const g = b->m.map[1], *const v = b->m.map[2];
     const sgd_segment all = {0, n, 1.0f, 1e-4f};
+    const sgd_rule rule = {.lr = 1e-3, .momentum = 0.9};
+    const backend_ops *const ops = b->be->ops;
+    sgd_segment *const segments = must(ops->alloc(b->be, sizeof all));
+    double *const sum = must(ops->alloc(b->be, sizeof *sum));
+    ops->upload(b->be, segments, &all, sizeof all);
     double sgd = 1e9, squares = 1e9;
     for (int i = 0; i < b->o->rounds; i++) {
         double since = log_seconds();
-        b->be->ops->sgd(b->be, w, g, v, &all, 1, 1e-3, 0.9, false, 1.0);
+        ops->sgd(b->be, w, g, v, n, segments, 1, &rule);
+        ops->finish(b->be);
         if (log_seconds() - since < sgd) sgd = log_seconds() - since;
         since = log_seconds();
-        (void)b->be->ops->sum_squares(b->be, g, n);
+        ops->sum_squares(b->be, g, n, sum);
+        ops->finish(b->be);
         if (log_seconds() - since < squares) squares = log_seconds() - since;
     }
+    ops->release(b->be, segments);
+    ops->release(b->be, sum);
     (void)printf("parameters, %.1f M\n  %-28s %8.3f ms %8.1f GB/s\n  %-28s %8.3f ms %8.1f GB/s\n", (double)n / 1e6, "SGD", 1e3 * sgd,
                  20.0 * (double)n / sgd / 1e9, "sum of squares", 1e3 * squares, 4.0 * (double)n / squares / 1e9);
 }

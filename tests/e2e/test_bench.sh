@@ -24,7 +24,7 @@ say "with random images"
 measure 1 gn fp32 --random 150 --set data.train=nowhere --set 'data.crop=[97,97]'
 expect_text "random images of 150 classes"
 expect_no_text "data, waited for"
-if entrain info | grep -q "bf16 by the processor"; then
+if entrain info | grep -q "bf16 by the device"; then
     measure 1 en bf16 --random 19 --set train.precision=bf16 --set 'data.crop=[97,97]'
     expect_text "bfloat16 activations"
 else

@@ -34,7 +34,7 @@ expect_text "model.output_stride"
 
 say "commands that only print"
 expect_code 0 entrain info
-expect_text "entrain " "HDF5" "CPUs" "devices" "synthetic" "camvid"
+expect_text "entrain " "HDF5" "CPUs" "device " "synthetic" "camvid"
 expect_code 0 ranks 2 "$ENTRAIN_PROGRAM" info
 expect_text "ranks        2"
 same_text "times that info is printed on 2 ranks" 1 "$(grep -c '^HDF5' "$output")"

@@ -6,8 +6,9 @@ build=${ENTRAIN_BUILD:-build}
 [ -f build-clang/compile_commands.json ] && build=build-clang # clang's own command lines are clang-tidy's best guide
 failed=0
 
-mapfile -t sources < <(git ls-files 'src/*.c' 'src/*.h' 'include/*.h' 'tests/*.c' 'tests/*.h')
+mapfile -t sources < <(git ls-files 'src/*.c' 'src/*.h' 'src/*.cu' 'src/*.cuh' 'include/*.h' 'tests/*.c' 'tests/*.h' 'tests/*.cu' 'tests/*.cpp')
 mapfile -t units < <(git ls-files 'src/*.c')
+mapfile -t kernels < <(git ls-files 'src/*.cu' 'src/*.cuh' 'tests/cuda/*.cu' 'tests/cuda/*.cpp')
 
 if command -v clang-format >/dev/null; then
     clang-format --dry-run -Werror "${sources[@]}" || failed=1
@@ -23,15 +24,31 @@ else
     echo "cppcheck is not installed: not run"
 fi
 
+# clang-tidy over the files listed in FILES, with the command lines of BUILD.
+tidy() { # BUILD FILES
+    xargs -r -P "$(nproc)" -n 4 clang-tidy --quiet -p "$1" --extra-arg=-Wno-unknown-warning-option \
+        --extra-arg=-Wno-ignored-optimization-argument <"$2" 2>/dev/null || failed=1
+}
 if command -v clang-tidy >/dev/null && [ -f "$build/compile_commands.json" ]; then
-    printf '%s\n' "${units[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" --extra-arg=-Wno-unknown-warning-option \
-        --extra-arg=-Wno-ignored-optimization-argument 2>/dev/null || failed=1
+    lists=$(mktemp -d)
+    trap 'rm -rf "$lists"' EXIT
+    for file in "${units[@]}"; do
+        if grep -qF "/$file\"" "$build/compile_commands.json"; then
+            echo "$file" >>"$lists/all"
+        elif [ -f build-cusim/compile_commands.json ] && grep -qF "/$file\"" build-cusim/compile_commands.json; then
+            echo "$file" >>"$lists/cuda" # host code for GPUs
+        else
+            echo "$file: no build here compiles it: clang-tidy not run"
+        fi
+    done
+    tidy "$build" "$lists/all"
+    [ ! -f "$lists/cuda" ] || tidy build-cusim "$lists/cuda"
 else
     echo "clang-tidy or $build/compile_commands.json is missing: not run"
 fi
 
 # 350 lines is beyond the house rule of about 300; tests may be tables.
-for file in "${units[@]}"; do
+for file in "${units[@]}" "${kernels[@]}"; do
     lines=$(wc -l <"$file")
     if [ "$lines" -gt 350 ]; then
         echo "$file: $lines lines; one concept a file, at most about 300"

@@ -11,6 +11,8 @@
 #include "config/config.h"
 #include "model/buckets.h"
 #include "model/net.h"
+#include "ops_backends.h"
+#include "ops_check.h"
 
 enum { SIDE = 40, IMAGES = 2, CLASSES = 5 };
 
@@ -38,7 +40,7 @@ static entrain_status sum_finished(void *context, int id) {
     summing *s = context;
     const bucket *b = buckets_next(&s->b, id);
     if (b == NULL) return comm_progress(s->c);
-    return comm_allreduce_start(s->c, s->p->grad + b->begin, b->end - b->begin, COMM_F32, NULL);
+    return comm_allreduce_start(s->c, s->p->grad + b->begin, b->end - b->begin, COMM_F32, be->stream);
 }
 
 /* Gradients of one pass, as backward and c's sums leave them. Returns a copy; *floats: how many. */
@@ -49,11 +51,12 @@ static float *gradients(comm *c, size_t bucket_bytes, bool shared, size_t *float
     params p;
     graph g;
     net *t = NULL;
-    loss_sums sums[2];
+    loss_sums *sums = be->ops->alloc(be, 2 * sizeof *sums);
+    assert_non_null(sums);
     assert_ok(config_parse(CONFIG, "test", NULL, 0, &conf, &err));
     assert_ok(model_build(&conf, CLASSES, &p, &g, &err));
     if (shared) params_share_gradients(&p, be, c);
-    assert_int_equal(p.c != NULL, shared && c->size > 1);
+    assert_int_equal(p.c != NULL, shared && c->size > 1 && be->host_memory);
     assert_ok(params_allocate(&p, be, true, &err));
     assert_ok(model_init(&g, 1, &err));
     summing sum = {.c = c, .p = &p};
@@ -64,17 +67,22 @@ static float *gradients(comm *c, size_t bucket_bytes, bool shared, size_t *float
         .n = IMAGES, .h = SIDE, .w = SIDE, .training = true, .aux_weight = 0.4, .finished = sum_finished, .finished_context = &sum};
     assert_ok(net_create(&g, be, c, &o, &t, &err));
     make_inputs(images, labels);
+    void *on_images = check_upload_bytes(be, images, sizeof images);
+    uint8_t *on_labels = check_upload_bytes(be, labels, sizeof labels);
+    double *valid = check_upload_double(be, 1000.0);
     for (int turn = 0; turn < 2; turn++) { /* the second pass writes over the sums of the first */
         buckets_restart(&sum.b);
-        assert_int_equal(net_forward(t, images, 0), ENTRAIN_OK);
-        net_loss(t, labels, sums);
-        assert_int_equal(net_backward(t, 1000.0), ENTRAIN_OK);
-        assert_int_equal(comm_allreduce_wait(c, NULL), ENTRAIN_OK);
+        assert_int_equal(net_forward(t, on_images, 0), ENTRAIN_OK);
+        net_loss(t, on_labels, sums);
+        assert_int_equal(net_backward(t, valid), ENTRAIN_OK);
+        assert_int_equal(comm_allreduce_wait(c, be->stream), ENTRAIN_OK);
     }
     *floats = p.learned_floats;
     float *copy = malloc(*floats * sizeof *copy);
     assert_non_null(copy);
-    memcpy(copy, p.grad, *floats * sizeof *copy);
+    be->ops->download(be, copy, p.grad, *floats * sizeof *copy);
+    void *const device[] = {on_images, on_labels, valid, sums};
+    for (size_t i = 0; i < sizeof device / sizeof device[0]; i++) be->ops->release(be, device[i]);
     buckets_free(&sum.b);
     net_free(t);
     graph_free(&g);
@@ -131,16 +139,17 @@ static void in_any_memory(void **state) {
 }
 
 int main(void) {
-    if (comm_open(&world, &err) != ENTRAIN_OK || comm_open_self(&self, &err) != ENTRAIN_OK ||
-        backend_open_cpu(1, &be, &err) != ENTRAIN_OK) {
+    if (test_device_missing()) return TEST_SKIPPED;
+    if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &world, &err) != ENTRAIN_OK ||
+        comm_open_self(&self, &err) != ENTRAIN_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(in_shared_memory), cmocka_unit_test(in_any_memory)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     failed = comm_any(world, failed != 0) ? 1 : 0;
-    backend_close(be);
     comm_close(self);
     comm_close(world);
+    backend_close(be);
     return failed;
 }

@@ -4,15 +4,10 @@
  * so that a failure on one rank does not leave the others waiting.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include <stdio.h>
 
 #include "norm_layer.h"
+#include "ops_backends.h"
 
 static backend *be;
 static comm *ranks;
@@ -41,7 +36,7 @@ static batch deal(int images, int channels, int pixels_first, int pixels_rest) {
 }
 
 static norm_layer *fill_layer(const norm_spec *spec, const batch *b, int begin, int end, int pixels) {
-    norm_layer *l = layer_new(spec, (norm_dims){end - begin, pixels, b->channels, F32});
+    norm_layer *l = layer_new(be, spec, (norm_dims){end - begin, pixels, b->channels, F32});
     layer_randomise(l, 3);
     layer_fill(l, 4, begin, 0.0);
     return l;
@@ -55,8 +50,8 @@ static reference *fill_reference(const norm_spec *spec, const batch *b, int begi
         norm_layer *image = fill_layer(spec, b, i, i + 1, b->pixels[i]);
         if (i == begin) layer_to_reference(image, r);
         for (size_t e = 0; e < image->elements; e++, at++) {
-            r->x[at] = (double)image->x[e];
-            r->g[at] = (double)image->dy[e];
+            r->x[at] = (double)image->host.x[e];
+            r->g[at] = (double)image->host.dy[e];
         }
         layer_free(image);
     }
@@ -70,7 +65,7 @@ static bool sum_gradients(norm_layer *l) {
     for (int i = 0; i < l->count; i++) {
         const norm_tensor *t = &l->tensors[i];
         const size_t count = (size_t)t->dims[0] * (size_t)(t->rank > 1 ? t->dims[1] : 1);
-        if (t->learned && comm_allreduce(ranks, layer_tensor(&l->grads, t), count, COMM_F32, NULL) != ENTRAIN_OK) return false;
+        if (t->learned && comm_allreduce(ranks, layer_tensor(&l->host.grads, t), count, COMM_F32, NULL) != ENTRAIN_OK) return false;
     }
     return true;
 }
@@ -85,11 +80,11 @@ static bool sum_gradients(norm_layer *l) {
 static void compare(const norm_layer *l, const reference *r, int first, const char *name) {
     size_t at = 0;
     for (int i = 0; i < first; i++) at += (size_t)r->pixels[i] * (size_t)r->c;
-    assert_within(worst_error(l->y, r->y + at, l->elements, 1.0), 1e-5, "Y", name);
-    assert_within(worst_error(l->dx, r->dx + at, l->elements, 0.02 * layer_gradient_scale(l)), 2e-5, "dX", name);
+    assert_within(worst_error(l->host.y, r->y + at, l->elements, 1.0), 1e-5, "Y", name);
+    assert_within(worst_error(l->host.dx, r->dx + at, l->elements, 0.02 * layer_gradient_scale(l)), 2e-5, "dX", name);
     if (norm_uses_bn(l->spec)) {
-        assert_within(worst_error(l->params.running_mean, r->running_mean, (size_t)r->c, 1.0), 1e-6, "running mean", name);
-        assert_within(worst_error(l->params.running_var, r->running_var, (size_t)r->c, 1.0), 1e-6, "running variance", name);
+        assert_within(worst_error(l->host.params.running_mean, r->running_mean, (size_t)r->c, 1.0), 1e-6, "running mean", name);
+        assert_within(worst_error(l->host.params.running_var, r->running_var, (size_t)r->c, 1.0), 1e-6, "running variance", name);
     }
 }
 
@@ -97,8 +92,8 @@ static void compare_gradients(const norm_layer *l, const reference *r, const cha
     for (int p = 0; p < REF_PARAMS; p++) {
         const norm_tensor *t = layer_find(l, REF_NAMES[p]);
         if (t == NULL) continue;
-        assert_within(worst_error(layer_tensor(&l->grads, t), r->grad[p], reference_count(l->spec, l->d.c, p), 1e-2), 5e-5, REF_NAMES[p],
-                      name);
+        assert_within(worst_error(layer_tensor(&l->host.grads, t), r->grad[p], reference_count(l->spec, l->d.c, p), 1e-2), 5e-5,
+                      REF_NAMES[p], name);
     }
 }
 
@@ -106,8 +101,10 @@ static void check(const norm_spec *spec, const char *name, int images, int chann
     const batch b = deal(images, channels, pixels_first, pixels_rest);
     norm_layer *l = fill_layer(spec, &b, b.begin, b.end, ranks->rank == 0 ? pixels_first : pixels_rest);
     const norm_call call = layer_call(l, true);
-    const entrain_status forward = norm_forward(be, ranks, &call, l->x, NULL, false, l->y);
-    const entrain_status backward = norm_backward(be, ranks, &call, l->dy, false, NULL, l->x, l->dx, NULL);
+    layer_send(l);
+    const entrain_status forward = norm_forward(be, ranks, &call, l->on.x, NULL, false, l->on.y);
+    const entrain_status backward = norm_backward(be, ranks, &call, l->on.dy, false, NULL, l->on.x, l->on.dx, NULL);
+    layer_fetch(l);
     /* Without synchronisation a rank's own gradients belong to its own images' statistics. */
     const bool whole = spec->sync || !norm_uses_bn(spec), summed = !whole || sum_gradients(l);
     assert_int_equal(forward, ENTRAIN_OK);
@@ -160,7 +157,8 @@ static void test_evaluation_is_local(void **state) {
         for (int i = 0; i < NORM_CASE_COUNT; i++) {
             norm_layer *l = fill_layer(&NORM_CASES[i].spec, &b, 0, 2, 35);
             const norm_call call = layer_call(l, false);
-            assert_int_equal(norm_forward(be, ranks, &call, l->x, NULL, false, l->y), ENTRAIN_OK);
+            layer_send(l);
+            assert_int_equal(norm_forward(be, ranks, &call, l->on.x, NULL, false, l->on.y), ENTRAIN_OK);
             layer_free(l);
         }
     }
@@ -169,7 +167,11 @@ static void test_evaluation_is_local(void **state) {
 
 int main(void) {
     entrain_error err;
-    if (backend_open_cpu(1, &be, &err) != ENTRAIN_OK || comm_open(&ranks, &err) != ENTRAIN_OK) return 1;
+    if (test_device_missing()) return TEST_SKIPPED;
+    if (open_test_backend(1, &be, &err) != ENTRAIN_OK || open_test_ranks(be, &ranks, &err) != ENTRAIN_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uneven_images),       cmocka_unit_test(test_uneven_sizes),
         cmocka_unit_test(test_rank_without_images), cmocka_unit_test(test_without_synchronisation),

@@ -24,7 +24,7 @@ image augment_case_image(int height, int width, int channels, uint64_t seed, uin
 
 augment_output augment_case_output(int h, int w) {
     const size_t n = (size_t)h * (size_t)w;
-    augment_output out = {.h = h, .w = w, .pixels = malloc(n * 3 * sizeof(float)), .labels = malloc(n)};
+    augment_output out = {.h = h, .w = w, .pixels = malloc(n * 3), .labels = malloc(n)};
     if (out.pixels == NULL || out.labels == NULL) abort();
     return out;
 }
@@ -38,17 +38,24 @@ void augment_case_run(const augment_options *o, const image *picture, const imag
                       augment_scratch *s) {
     entrain_error err;
     const size_t n = (size_t)out->h * (size_t)out->w;
-    memset(out->pixels, 0xff, n * 3 * sizeof(float)); /* NaN: whatever is left unwritten shows */
-    memset(out->labels, 77, n);
-    assert_int_equal(augment_sample(o, picture, label, AUGMENT_CASE_SEED, position, out->h, out->w, out->pixels, out->labels, s, &err),
-                     ENTRAIN_OK);
+    augment_output other = augment_case_output(out->h, out->w), *const both[] = {&other, out};
+    for (int i = 0; i < 2; i++) {
+        memset(both[i]->pixels, i == 0 ? 0 : 255, 3 * n);
+        memset(both[i]->labels, i == 0 ? 77 : 78, n);
+        assert_int_equal(
+            augment_sample(o, picture, label, AUGMENT_CASE_SEED, position, out->h, out->w, both[i]->pixels, both[i]->labels, s, &err),
+            ENTRAIN_OK);
+    }
+    assert_memory_equal(other.pixels, out->pixels, 3 * n);
+    assert_memory_equal(other.labels, out->labels, n);
+    augment_case_free(&other);
 }
 
 bool augment_case_is_mirror(const augment_output *a, const augment_output *b) {
     for (int y = 0; y < a->h; y++) {
         for (int x = 0; x < a->w; x++) {
             const int i = y * a->w + x, j = y * a->w + a->w - 1 - x;
-            if (a->labels[i] != b->labels[j] || memcmp(a->pixels + 3 * i, b->pixels + 3 * j, 3 * sizeof(float)) != 0) return false;
+            if (a->labels[i] != b->labels[j] || memcmp(a->pixels + 3 * i, b->pixels + 3 * j, 3) != 0) return false;
         }
     }
     return true;

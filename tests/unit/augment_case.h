@@ -13,14 +13,14 @@ image augment_case_image(int height, int width, int channels, uint64_t seed, uin
 /* One augmented sample with its own memory. */
 typedef struct augment_output {
     int h, w;
-    float *pixels;   /* (h,w,3) */
+    uint8_t *pixels; /* (h,w,3) */
     uint8_t *labels; /* (h,w) */
 } augment_output;
 augment_output augment_case_output(int h, int w);
 void augment_case_free(augment_output *out);
 
-/* augment_sample with seed AUGMENT_CASE_SEED into memory filled with NaN, so that whatever is left unwritten shows; fails the test on an
- * error. */
+/* augment_sample with seed AUGMENT_CASE_SEED, twice, into memory filled with 0 and with 255: whatever is left unwritten differs and fails
+ * the test, as an error does. */
 enum { AUGMENT_CASE_SEED = 11 };
 void augment_case_run(const augment_options *o, const image *picture, const image *label, uint64_t position, augment_output *out,
                       augment_scratch *s);

@@ -103,7 +103,7 @@ void reference_augment(const augment_options *o, const image *picture, const ima
             double rgb[3] = {255.0 * o->mean[0], 255.0 * o->mean[1], 255.0 * o->mean[2]};
             for (int c = 0; inside && c < 3; c++) rgb[c] = resized[((size_t)sy * (size_t)w + (size_t)sx) * 3 + (size_t)c];
             if (inside && o->photometric) reference_distort(d, rgb);
-            for (int c = 0; c < 3; c++) *pixels++ = (rgb[c] / 255.0 - o->mean[c]) / o->std[c];
+            for (int c = 0; c < 3; c++) *pixels++ = rgb[c];
             const int ly = (int)floor((sy + 0.5) * picture->height / h), lx = (int)floor((sx + 0.5) * picture->width / w);
             *labels++ = (uint8_t)(inside ? at(label, ly, lx, 0) : 255.0);
         }

@@ -1,4 +1,4 @@
-/* What augment.h's functions should give, computed plainly in double: draw, resize the whole picture, crop, mirror, distort, normalise. */
+/* What augment.h's functions should give, computed plainly in double: draw, resize the whole picture, crop, mirror, distort. */
 #ifndef AUGMENT_REFERENCE_H
 #define AUGMENT_REFERENCE_H
 
@@ -13,7 +13,7 @@ typedef struct reference_draws {
 } reference_draws;
 reference_draws reference_draw(const augment_options *o, uint64_t seed, uint64_t position);
 
-/* pixels (out_h,out_w,3), labels (out_h,out_w). */
+/* pixels (out_h,out_w,3) in units of 0..255, not rounded; labels (out_h,out_w). */
 void reference_augment(const augment_options *o, const image *picture, const image *label, const reference_draws *d, int out_h, int out_w,
                        double *pixels, uint8_t *labels);
 /* Resize to (h,w) in units of 0..255: resized (h,w,3). */

@@ -31,16 +31,26 @@ double *check_random(size_t count, uint64_t index) {
     return x;
 }
 
-static float *upload(backend *be, const float *host, size_t count) {
-    float *p = must(be->ops->alloc(be, count * sizeof *p));
-    be->ops->upload(be, p, host, count * sizeof *p);
+void *check_upload_bytes(backend *be, const void *bytes, size_t count) {
+    void *p = must(be->ops->alloc(be, count));
+    be->ops->upload(be, p, bytes, count);
     return p;
+}
+
+double *check_upload_double(backend *be, double value) {
+    return check_upload_bytes(be, &value, sizeof value);
+}
+
+double check_double(backend *be, const double *p) {
+    double value = 0.0;
+    be->ops->download(be, &value, p, sizeof value);
+    return value;
 }
 
 float *check_upload(backend *be, const double *values, size_t count) {
     float *host = must(malloc((count + 1) * sizeof *host));
     for (size_t i = 0; i < count; i++) host[i] = (float)values[i];
-    float *p = upload(be, host, count);
+    float *p = check_upload_bytes(be, host, count * sizeof *host);
     free(host);
     return p;
 }
@@ -48,7 +58,7 @@ float *check_upload(backend *be, const double *values, size_t count) {
 float *check_blank(backend *be, size_t count) {
     float *host = must(malloc((count + 1) * sizeof *host));
     for (size_t i = 0; i < count; i++) host[i] = NAN;
-    float *p = upload(be, host, count);
+    float *p = check_upload_bytes(be, host, count * sizeof *host);
     free(host);
     return p;
 }

@@ -16,6 +16,10 @@ double *check_random(size_t count, uint64_t index);
 /* Memory of the backend with these numbers rounded to float; with NaN (so that a place nobody writes shows); freed with ops->release. */
 float *check_upload(backend *be, const double *values, size_t count);
 float *check_blank(backend *be, size_t count);
+/* The same with these bytes; one double, and its value. */
+void *check_upload_bytes(backend *be, const void *bytes, size_t count);
+double *check_upload_double(backend *be, double value);
+double check_double(backend *be, const double *p);
 
 /*
  * Whether |got - want| <= tolerance x the largest |want| for every element (tolerance itself where all are 0). Otherwise prints `what`

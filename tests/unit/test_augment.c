@@ -42,10 +42,7 @@ static void everything_off_is_the_stored_pixels(void **state) {
     augment_scratch scratch = {0};
     for (uint64_t position = 0; position < 3; position++) {
         augment_case_run(&AUGMENT_CASE_OFF, &picture, &label, position, &out, &scratch);
-        for (size_t i = 0; i < 37 * 53 * 3; i++) {
-            const double expected = (picture.data[i] / 255.0 - AUGMENT_CASE_OFF.mean[i % 3]) / AUGMENT_CASE_OFF.std[i % 3];
-            assert_true(fabs((double)out.pixels[i] - (double)(float)expected) <= 1e-6);
-        }
+        assert_memory_equal(out.pixels, picture.data, 37 * 53 * 3);
         assert_memory_equal(out.labels, label.data, 37 * 53);
     }
     augment_scratch_free(&scratch);
@@ -69,7 +66,7 @@ static void half_scale_is_the_mean_of_two_by_two(void **state) {
             for (int c = 0; c < 3; c++) {
                 const uint8_t *p = picture.data + (2 * y * 40 + 2 * x) * 3 + c;
                 const double mean = (p[0] + p[3] + p[120] + p[123]) / 4.0;
-                assert_true(fabs((double)out.pixels[(y * 20 + x) * 3 + c] - (mean / 255.0 - o.mean[c]) / o.std[c]) <= 1e-6);
+                assert_int_equal(out.pixels[(y * 20 + x) * 3 + c], (int)floor(mean + 0.5));
             }
             assert_int_equal(out.labels[y * 20 + x], label.data[(2 * y + 1) * 40 + 2 * x + 1]);
         }
@@ -97,7 +94,7 @@ static void agrees_with_the_plain_computation(void **state) {
         const reference_draws d = reference_draw(&o, AUGMENT_CASE_SEED, round);
         reference_augment(&o, &picture, &label, &d, out.h, out.w, pixels, labels);
         assert_memory_equal(out.labels, labels, n);
-        for (size_t i = 0; i < n * 3; i++) assert_true(fabs((double)out.pixels[i] - pixels[i]) < (o.photometric ? 2e-5 : 2e-6));
+        for (size_t i = 0; i < n * 3; i++) assert_true(fabs(out.pixels[i] - pixels[i]) <= 0.5 + (o.photometric ? 1e-3 : 1e-4));
         free(pixels);
         free(labels);
         augment_case_free(&out);
@@ -105,6 +102,15 @@ static void agrees_with_the_plain_computation(void **state) {
         image_free(&label);
     }
     augment_scratch_free(&scratch);
+}
+
+/* Whether one (h,w,3) is the other's mirror image, to the bit. */
+static bool is_mirror(const float *a, const float *b, int h, int w) {
+    for (int y = 0; y < h; y++) {
+        for (int x = 0; x < w; x++)
+            if (memcmp(a + 3 * (y * w + x), b + 3 * (y * w + w - 1 - x), 3 * sizeof *a) != 0) return false;
+    }
+    return true;
 }
 
 /* Widths beyond one block of columns, smaller and larger sizes, and the picture's own. */
@@ -116,22 +122,19 @@ static void plain_is_resize_and_normalise(void **state) {
         const int h = sizes[k][0], w = sizes[k][1];
         const size_t n = (size_t)h * (size_t)w;
         double *resized = malloc(n * 3 * sizeof *resized);
-        assert_non_null(resized);
-        augment_output a = augment_case_output(h, w), b = augment_case_output(h, w);
-        memset(a.pixels, 0xff, n * 3 * sizeof(float));
-        memset(b.pixels, 0xff, n * 3 * sizeof(float));
-        memset(a.labels, 0, n);
-        memset(b.labels, 0, n);
+        float *a = malloc(n * 3 * sizeof *a), *b = malloc(n * 3 * sizeof *b);
+        assert_true(resized != NULL && a != NULL && b != NULL);
+        memset(a, 0xff, n * 3 * sizeof *a); /* NaN: whatever is left unwritten shows */
+        memset(b, 0xff, n * 3 * sizeof *b);
         reference_resize(&picture, h, w, resized);
-        augment_plain(&AUGMENT_CASE_OFF, &picture, h, w, false, a.pixels);
-        augment_plain(&AUGMENT_CASE_OFF, &picture, h, w, true, b.pixels);
+        augment_plain(&AUGMENT_CASE_OFF, &picture, h, w, false, a);
+        augment_plain(&AUGMENT_CASE_OFF, &picture, h, w, true, b);
         for (size_t i = 0; i < n * 3; i++)
-            assert_true(fabs((double)a.pixels[i] - (resized[i] / 255.0 - AUGMENT_CASE_OFF.mean[i % 3]) / AUGMENT_CASE_OFF.std[i % 3]) <
-                        2e-6);
-        assert_true(augment_case_is_mirror(&a, &b));
+            assert_true(fabs((double)a[i] - (resized[i] / 255.0 - AUGMENT_CASE_OFF.mean[i % 3]) / AUGMENT_CASE_OFF.std[i % 3]) < 2e-6);
+        assert_true(is_mirror(a, b, h, w));
         free(resized);
-        augment_case_free(&a);
-        augment_case_free(&b);
+        free(a);
+        free(b);
     }
     image_free(&picture);
 }

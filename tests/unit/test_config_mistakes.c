@@ -30,10 +30,10 @@ static void test_mistakes_in_the_file(void **state) {
         {"{\"zzz\": 1}", "zzz: unknown key; the top level has task, model, norm, data, train, optimizer, schedule, eval"},
         {"{\"schedule\": {\"zzzzzz\": 1}}", "schedule.zzzzzz: unknown key; schedule has type, power, warmup, milestones, gamma"},
         {"{\"train\": {\"\": 1}}",
-         "train.: unknown key; train has global_batch, iterations, seed, precision, shuffle, log_every, checkpoint_every, keep, "
+         "train.: unknown key; train has global_batch, iterations, seed, precision, tf32, shuffle, log_every, checkpoint_every, keep, "
          "eval_every, class_weights"},
         {"{\"train\": {\"a\\nbcdef\": 1}}",
-         "train.a?bcdef: unknown key; train has global_batch, iterations, seed, precision, shuffle, log_every, "
+         "train.a?bcdef: unknown key; train has global_batch, iterations, seed, precision, tf32, shuffle, log_every, "
          "checkpoint_every, keep, eval_every, class_weights"},
         {"{\"train\": {\"seed\": 1, \"keep\": 1, \"seed\": 2, \"seed\": 3}}",
          "train.seed: repeated key; it stands more than once in the file"},

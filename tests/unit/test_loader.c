@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 
 /* All positions of a run. */
 typedef struct record {
-    float images[POSITIONS][AREA * 3];
+    uint8_t images[POSITIONS][AREA * 3];
     uint8_t labels[POSITIONS][AREA];
     int64_t samples[POSITIONS];
     bool filled[POSITIONS];
@@ -140,7 +141,7 @@ static void batches_are_reused(void **state) {
     o.last_step = 20;
     shard_set *set = loader_case_set(&sound);
     loader *l = loader_case_open(set, &o);
-    const float *seen[20];
+    const uint8_t *seen[20];
     int distinct = 0;
     for (int step = 0; step < 20; step++) {
         const batch *b = loader_case_next(l);
@@ -175,6 +176,70 @@ static void held_batches_stay(void **state) {
     assert_memory_equal(third->images, expected.images[2 * GLOBAL], GLOBAL * sizeof expected.images[0]);
     assert_memory_equal(fourth->images, expected.images[3 * GLOBAL], GLOBAL * sizeof expected.images[0]);
     loader_close(l); /* with both still held */
+    shard_close(set);
+}
+
+/* Memory that counts what is taken and given back; more than `most` pieces there are not. */
+typedef struct counted_memory {
+    int most, taken, held;
+    void *pieces[64];
+} counted_memory;
+
+static void *take_counted(void *context, size_t bytes) {
+    counted_memory *m = context;
+    if (m->taken == m->most) return NULL;
+    void *p = calloc(bytes, 1);
+    assert_non_null(p);
+    m->pieces[m->taken++] = p;
+    m->held++;
+    return p;
+}
+
+static void release_counted(void *context, void *p) {
+    counted_memory *m = context;
+    int i = 0;
+    while (i < m->taken && m->pieces[i] != p) i++;
+    assert_true(i < m->taken && p != NULL);
+    m->pieces[i] = NULL;
+    m->held--;
+    free(p);
+}
+
+static bool is_counted(const counted_memory *m, const void *p) {
+    for (int i = 0; i < m->taken; i++)
+        if (m->pieces[i] == p) return true;
+    return false;
+}
+
+/* Batches lie where the caller wants them, whatever is taken is given back once, and where there is too little of it nothing stays. */
+static void memory_of_the_callers(void **state) {
+    (void)state;
+    loader_options o = LOADER_CASE;
+    record_expected(&o);
+    const int pieces = 2 * (o.prefetch + 1);
+    counted_memory m = {.most = 64};
+    o.memory = (loader_memory){take_counted, release_counted, &m};
+    record_loader(&o);
+    assert_recorded(0);
+    assert_int_equal(m.taken, pieces);
+    assert_int_equal(m.held, 0);
+
+    shard_set *set = loader_case_set(&sound);
+    m = (counted_memory){.most = 64};
+    loader *l = loader_case_open(set, &o);
+    const batch *b = loader_case_next(l);
+    assert_true(is_counted(&m, b->images) && is_counted(&m, b->labels));
+    loader_close(l);
+    assert_int_equal(m.held, 0);
+    for (int most = 0; most < pieces; most++) {
+        entrain_error err = {0};
+        m = (counted_memory){.most = most};
+        l = NULL;
+        assert_int_equal(loader_open(set, &o, &l, &err), ENTRAIN_DEVICE);
+        assert_null(l);
+        assert_int_equal(m.taken, most);
+        assert_int_equal(m.held, 0);
+    }
     shard_close(set);
 }
 
@@ -243,6 +308,7 @@ int main(void) {
         cmocka_unit_test(stored_order_without_shuffle),
         cmocka_unit_test(batches_are_reused),
         cmocka_unit_test(held_batches_stay),
+        cmocka_unit_test(memory_of_the_callers),
         cmocka_unit_test(no_batch_past_the_last),
         cmocka_unit_test(wrong_options_are_refused),
     };

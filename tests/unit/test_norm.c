@@ -3,17 +3,11 @@
  * in every form, over odd shapes, and at the bounds: a mean of 1000, constant images, maps of one pixel.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "norm_layer.h"
+#include "ops_backends.h"
 
-static backend *be;
+static backend *be; /* of the test under way */
 static comm *self;
 
 /* a <= b, with what and where in the message; false for NaN. */
@@ -51,7 +45,7 @@ static double difference(reference *r, double *values, const double *gradient, s
 }
 
 static void test_reference_gradients(void **state) {
-    (void)state;
+    be = *state;
     const int pixels[] = {4, 6, 3};
     for (int i = 0; i < NORM_CASE_COUNT; i++) {
         norm_spec spec = NORM_CASES[i].spec;
@@ -59,14 +53,14 @@ static void test_reference_gradients(void **state) {
         if (spec.groups > 2) spec.groups = 2;
         if (spec.reduction == 32) spec.reduction = 3;
         const norm_dims d = {.n = 3, .p = 6, .c = 6};
-        norm_layer *l = layer_new(&spec, d);
+        norm_layer *l = layer_new(be, &spec, d);
         layer_randomise(l, 5);
         layer_fill(l, 6, 0, 0.0);
         reference *r = reference_new(&spec, d.n, d.c, pixels);
         layer_to_reference(l, r);
         for (size_t e = 0; e < r->elements; e++) {
-            r->x[e] = (double)l->x[e];
-            r->g[e] = (double)l->dy[e];
+            r->x[e] = (double)l->host.x[e];
+            r->g[e] = (double)l->host.dy[e];
         }
         reference_forward(r);
         reference_backward(r);
@@ -92,7 +86,7 @@ typedef struct variant {
 /* y of the reference, after residual and ReLU. */
 static void finish_output(reference *r, const norm_layer *l, const variant *v) {
     for (size_t i = 0; i < r->elements; i++) {
-        if (v->residual) r->y[i] += (double)l->residual[i];
+        if (v->residual) r->y[i] += (double)l->host.residual[i];
         if (v->relu) r->y[i] = fmax(r->y[i], 0.0);
     }
 }
@@ -100,61 +94,64 @@ static void finish_output(reference *r, const norm_layer *l, const variant *v) {
 static void check_running(const norm_layer *l, const reference *r, const char *name) {
     if (!norm_uses_bn(l->spec)) return;
     const size_t c = (size_t)l->d.c;
-    assert_within(worst_error(l->params.running_mean, r->running_mean, c, 1.0), 1e-6, "running mean", name, l->d);
-    assert_within(worst_error(l->params.running_var, r->running_var, c, 1.0), 1e-6, "running variance", name, l->d);
+    assert_within(worst_error(l->host.params.running_mean, r->running_mean, c, 1.0), 1e-6, "running mean", name, l->d);
+    assert_within(worst_error(l->host.params.running_var, r->running_var, c, 1.0), 1e-6, "running variance", name, l->d);
 }
 
 static void check_training(norm_layer *l, reference *r, const char *name, const variant *v) {
     const norm_call call = layer_call(l, true);
-    assert_int_equal(norm_forward(be, self, &call, l->x, v->residual ? l->residual : NULL, v->relu, l->y), ENTRAIN_OK);
+    layer_send(l);
+    assert_int_equal(norm_forward(be, self, &call, l->on.x, v->residual ? l->on.residual : NULL, v->relu, l->on.y), ENTRAIN_OK);
+    layer_fetch(l);
     reference_forward(r);
     finish_output(r, l, v);
-    assert_within(worst_error(l->y, r->y, l->elements, 1.0), v->output_bound, "Y", name, l->d);
+    assert_within(worst_error(l->host.y, r->y, l->elements, 1.0), v->output_bound, "Y", name, l->d);
     check_running(l, r, name);
     if (l->spec->type == NORM_EN)
-        assert_within(worst_error(l->state.lambda, r->lambda, (size_t)(l->d.n * l->spec->k), 1.0), v->output_bound, "lambda", name, l->d);
+        assert_within(worst_error(l->lambda, r->lambda, (size_t)(l->d.n * l->spec->k), 1.0), v->output_bound, "lambda", name, l->d);
 
-    memset(l->memory[4], 0xFF, norm_shared_bytes(l->spec, l->d)); /* other layers have used it meanwhile */
-    for (int times = 0; times < 2; times++)                       /* twice, for gradients are overwritten, not added to */
-        assert_int_equal(
-            norm_backward(be, self, &call, l->dy, v->relu, v->residual ? l->y : NULL, l->x, l->dx, v->residual ? l->dresidual : NULL),
-            ENTRAIN_OK);
-    for (size_t i = 0; i < l->elements; i++) r->g[i] = v->relu && !(l->y[i] > 0.0f) ? 0.0 : (double)l->dy[i];
+    layer_spoil_shared(l);                  /* other layers have used it meanwhile */
+    for (int times = 0; times < 2; times++) /* twice, for gradients are overwritten, not added to */
+        assert_int_equal(norm_backward(be, self, &call, l->on.dy, v->relu, v->residual ? l->on.y : NULL, l->on.x, l->on.dx,
+                                       v->residual ? l->on.dresidual : NULL),
+                         ENTRAIN_OK);
+    layer_fetch(l);
+    for (size_t i = 0; i < l->elements; i++) r->g[i] = v->relu && !(l->host.y[i] > 0.0f) ? 0.0 : (double)l->host.dy[i];
     reference_backward(r);
-    if (v->residual) assert_within(worst_error(l->dresidual, r->g, l->elements, 0.0), 0.0, "residual's gradient", name, l->d);
-    assert_within(worst_error(l->dx, r->dx, l->elements, 0.02 * layer_gradient_scale(l)), v->dx_bound, "dX", name, l->d);
+    if (v->residual) assert_within(worst_error(l->host.dresidual, r->g, l->elements, 0.0), 0.0, "residual's gradient", name, l->d);
+    assert_within(worst_error(l->host.dx, r->dx, l->elements, 0.02 * layer_gradient_scale(l)), v->dx_bound, "dX", name, l->d);
     for (int p = 0; p < REF_PARAMS; p++) {
         const norm_tensor *t = layer_find(l, REF_NAMES[p]);
         if (t == NULL) continue;
         const size_t count = reference_count(l->spec, l->d.c, p);
-        assert_within(worst_error(layer_tensor(&l->grads, t), r->grad[p], count, 1e-2), v->param_bound, REF_NAMES[p], name, l->d);
+        assert_within(worst_error(layer_tensor(&l->host.grads, t), r->grad[p], count, 1e-2), v->param_bound, REF_NAMES[p], name, l->d);
     }
 }
 
 static void check_evaluation(norm_layer *l, reference *r, const char *name, const variant *v) {
     const norm_call call = layer_call(l, false);
-    const norm_dims d = l->d;
-    memset(l->memory[2], 0xFF, norm_state_bytes(l->spec, d));
-    memset(l->memory[4], 0xFF, norm_shared_bytes(l->spec, d)); /* NaN: nothing of the training pass may enter */
+    layer_spoil_state(l);
+    layer_spoil_shared(l); /* nothing of the training pass may enter */
     layer_to_reference(l, r);
     r->training = false;
-    assert_int_equal(norm_forward(be, self, &call, l->x, v->residual ? l->residual : NULL, v->relu, l->y), ENTRAIN_OK);
+    assert_int_equal(norm_forward(be, self, &call, l->on.x, v->residual ? l->on.residual : NULL, v->relu, l->on.y), ENTRAIN_OK);
+    layer_fetch(l);
     reference_forward(r);
     finish_output(r, l, v);
-    assert_within(worst_error(l->y, r->y, l->elements, 1.0), v->output_bound, "Y in evaluation", name, l->d);
+    assert_within(worst_error(l->host.y, r->y, l->elements, 1.0), v->output_bound, "Y in evaluation", name, l->d);
     check_running(l, r, name);
 }
 
 static void check(const norm_case *test, norm_dims d, const variant *v) {
     int pixels[16];
     for (int i = 0; i < d.n; i++) pixels[i] = d.p;
-    norm_layer *l = layer_new(&test->spec, d);
+    norm_layer *l = layer_new(be, &test->spec, d);
     layer_randomise(l, 7);
     layer_fill(l, 8, 0, v->mean);
-    for (int c = 0; c < d.c && norm_uses_bn(&test->spec); c++) l->params.running_mean[c] += (float)v->mean;
+    for (int c = 0; c < d.c && norm_uses_bn(&test->spec); c++) l->host.params.running_mean[c] += (float)v->mean;
     reference *r = reference_new(&test->spec, d.n, d.c, pixels);
     layer_to_reference(l, r);
-    for (size_t i = 0; i < r->elements; i++) r->x[i] = (double)l->x[i];
+    for (size_t i = 0; i < r->elements; i++) r->x[i] = (double)l->host.x[i];
     check_training(l, r, test->name, v);
     check_evaluation(l, r, test->name, v);
     reference_free(r);
@@ -162,7 +159,7 @@ static void check(const norm_case *test, norm_dims d, const variant *v) {
 }
 
 static void test_engine(void **state) {
-    (void)state;
+    be = *state;
     const int channels[] = {1, 3, 64, 65, 150}, maps[] = {1, 7 * 5, 33 * 33}, images[] = {1, 3};
     int turn = 0;
     for (int i = 0; i < NORM_CASE_COUNT; i++)
@@ -177,7 +174,7 @@ static void test_engine(void **state) {
 }
 
 static void test_mean_1000(void **state) {
-    (void)state;
+    be = *state;
     const norm_dims dims[] = {{3, 1, 65, F32}, {3, 35, 3, F32}, {1, 35, 65, F32}, {3, 33 * 33, 24, F32}};
     const variant v = {false, false, 1000.0, 1e-3, 1e-3, 1e-2};
     for (int i = 0; i < NORM_CASE_COUNT; i++)
@@ -186,23 +183,23 @@ static void test_mean_1000(void **state) {
 
 /* Every image constant, channel by channel: variance 0, finite numbers, and what the reference says. */
 static void test_constant_images(void **state) {
-    (void)state;
+    be = *state;
     const norm_dims d = {3, 33 * 33, 20, F32};
     const int pixels[] = {d.p, d.p, d.p};
     const variant v = {false, false, 0.0, 1e-3, 1e-3, 1e-2};
     for (int i = 0; i < NORM_CASE_COUNT; i++) {
-        norm_layer *l = layer_new(&NORM_CASES[i].spec, d);
+        norm_layer *l = layer_new(be, &NORM_CASES[i].spec, d);
         layer_randomise(l, 9);
         layer_fill(l, 10, 0, 0.0);
         reference *r = reference_new(&NORM_CASES[i].spec, d.n, d.c, pixels);
         layer_to_reference(l, r);
         for (size_t e = 0; e < l->elements; e++) {
             const size_t c = e % (size_t)d.c, n = e / ((size_t)d.p * (size_t)d.c);
-            l->x[e] = c == 0 ? 0.0f : 100.1f * (float)c + 0.37f * (float)(n * c);
-            r->x[e] = (double)l->x[e];
+            l->host.x[e] = c == 0 ? 0.0f : 100.1f * (float)c + 0.37f * (float)(n * c);
+            r->x[e] = (double)l->host.x[e];
         }
         check_training(l, r, NORM_CASES[i].name, &v);
-        for (size_t e = 0; e < (size_t)(d.n * d.c); e++) assert_true(l->state.v[e] == 0.0f);
+        for (size_t e = 0; e < (size_t)(d.n * d.c); e++) assert_true(l->v[e] == 0.0f);
         reference_free(r);
         layer_free(l);
     }
@@ -210,15 +207,14 @@ static void test_constant_images(void **state) {
 
 int main(void) {
     entrain_error err;
-    if (backend_open_cpu(1, &be, &err) != ENTRAIN_OK || comm_open_self(&self, &err) != ENTRAIN_OK) return 1;
+    if (comm_open_self(&self, &err) != ENTRAIN_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference_gradients),
         cmocka_unit_test(test_engine),
         cmocka_unit_test(test_mean_1000),
         cmocka_unit_test(test_constant_images),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = ops_run(tests, sizeof tests / sizeof *tests);
     comm_close(self);
-    backend_close(be);
     return failed;
 }

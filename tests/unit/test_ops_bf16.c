@@ -79,8 +79,11 @@ static const size_t LENGTHS[] = {1, 3, 65, 4097, 100003};
 
 static void elements(void **state) {
     backend *be = *state;
+    double *two = check_upload_double(be, 2.0);
     for (size_t k = 0; k < sizeof LENGTHS / sizeof *LENGTHS; k++) {
         const size_t n = LENGTHS[k];
+        float *host = malloc(n * sizeof *host);
+        assert_non_null(host);
         const pair a = random_pair(be, n, 1), b = random_pair(be, n, 2), y = random_pair(be, n, 3);
         const void *const narrow[2] = {a.narrow, b.narrow}, *const wide[2] = {a.wide, b.wide};
         be->ops->add(be, narrow, 2, y.narrow, n, BF16);
@@ -98,10 +101,11 @@ static void elements(void **state) {
         be->ops->relu_backward(be, b.narrow, a.narrow, y.narrow, n, BF16);
         be->ops->relu_backward(be, b.wide, a.wide, y.wide, n, F32);
         assert_rounded("relu backward", be, y);
-        be->ops->upload_floats(be, y.narrow, BF16, y.wide, n); /* the CPU's memory is the host's */
+        be->ops->download(be, host, y.wide, n * sizeof *host);
+        be->ops->upload_floats(be, y.narrow, BF16, host, n);
         assert_rounded("upload", be, y);
-        be->ops->scale(be, y.narrow, -0.3, n, BF16);
-        be->ops->scale(be, y.wide, -0.3, n, F32);
+        be->ops->scale(be, y.narrow, -0.6, two, n, BF16);
+        be->ops->scale(be, y.wide, -0.6, two, n, F32);
         assert_rounded("scale", be, y);
         assert_int_equal(be->ops->find_nonfinite(be, y.narrow, n, BF16), -1);
         const bf16 bad = bf16_from_float(k % 2 == 0 ? NAN : -INFINITY);
@@ -110,7 +114,9 @@ static void elements(void **state) {
         free_pair(be, a);
         free_pair(be, b);
         free_pair(be, y);
+        free(host);
     }
+    be->ops->release(be, two);
 }
 
 /* ---- maps ---- */
@@ -183,10 +189,12 @@ static void loss(void **state) {
     be->ops->upload(be, labels, host, pixels);
     const tensor logits = tensor_of(in, x.wide, F32), narrow = tensor_of(in, dx.narrow, BF16), wide = tensor_of(in, dx.wide, F32);
     void *workspace = be->ops->alloc(be, be->ops->upsample_loss_workspace(be, &logits, h, w));
-    loss_sums a, b;
-    be->ops->upsample_loss(be, &logits, labels, h, w, NULL, &narrow, &a, workspace);
-    be->ops->upsample_loss(be, &logits, labels, h, w, NULL, &wide, &b, workspace);
-    assert_true(a.loss == b.loss && a.valid == b.valid && a.correct == b.correct);
+    loss_sums *a = be->ops->alloc(be, 2 * sizeof *a), *b = a + 1;
+    assert_non_null(a);
+    be->ops->upsample_loss(be, &logits, labels, h, w, NULL, &narrow, a, workspace);
+    be->ops->upsample_loss(be, &logits, labels, h, w, NULL, &wide, b, workspace);
+    assert_true(check_same("sums of the loss", be, a, b, sizeof *a));
+    be->ops->release(be, a);
     assert_rounded("gradient of the logits", be, dx);
     free_pair(be, x);
     free_pair(be, dx);

@@ -6,7 +6,6 @@
  * 3-channel 7x7 stem and heads of 8, 11, 19 and 150 classes among them (brgconv forward, jit backward), so no channel is padded here.
  */
 #include <omp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
@@ -25,20 +24,6 @@ struct conv {
     dnnl_pass *pass[PASSES]; /* without training only FORWARD; NULL where a product takes its place */
     way ways[PASSES];
 };
-
-/* One line for messages. */
-static void geometry(const conv_desc *d, char *text, size_t size) {
-    (void)snprintf(text, size, "convolution %dx%d of (%d,%d,%d,%d) to %d channels, stride %d, padding %d, dilation %d, groups %d%s",
-                   d->kernel, d->kernel, d->n, d->h, d->w, d->c_in, d->c_out, d->stride, d->padding, d->dilation, d->groups,
-                   d->type == BF16 ? ", bfloat16" : "");
-}
-
-static bool sensible(const conv_desc *d) {
-    if (d->n < 1 || d->c_in < 1 || d->c_out < 1 || d->kernel < 1 || d->stride < 1 || d->padding < 0 || d->dilation < 1) return false;
-    if (d->groups < 1 || d->c_in % d->groups != 0 || d->c_out % d->groups != 0) return false;
-    return conv_out(d->h, d->kernel, d->stride, d->padding, d->dilation) > 0 &&
-           conv_out(d->w, d->kernel, d->stride, d->padding, d->dilation) > 0;
-}
 
 /*
  * Whether a matrix product of float32 is faster than a 1x1 convolution's kernel with its reorder of the weights (oneDNN 2.6.3, AVX-512,
@@ -83,13 +68,7 @@ static int make_passes(backend *be, conv *cv) {
 entrain_status cpu_conv_create(backend *be, const conv_desc *d, conv **out, entrain_error *err) {
     *out = NULL;
     char what[256];
-    geometry(d, what, sizeof what);
-    if (!sensible(d)) {
-        return error_set(err, ENTRAIN_DEVICE,
-                         "%s: no such convolution; sizes must be positive, groups divide both channel counts and the "
-                         "window fit into the padded map",
-                         what);
-    }
+    if (conv_check(d, what, sizeof what, err) != ENTRAIN_OK) return ENTRAIN_DEVICE;
     conv *cv = calloc(1, sizeof *cv);
     if (cv == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", what);
     cv->desc = *d;
@@ -175,7 +154,7 @@ static void run(backend *be, conv *cv, enum pass_kind kind, void *x, void *y, vo
     }
     if (e == 0) return;
     char what[256];
-    geometry(&cv->desc, what, sizeof what);
+    conv_describe(&cv->desc, what, sizeof what);
     cpu_dnnl_failed(be->state, what, (int)kind, e);
 }
 

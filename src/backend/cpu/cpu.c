@@ -26,6 +26,11 @@ static bool cpu_supports(backend *be, dtype type) {
     return type == F32 || cpu_dnnl_has_bf16();
 }
 
+static double cpu_memory_mib(backend *be) {
+    (void)be;
+    return memory_resident_mib();
+}
+
 /* Zeroed by all threads, each a part like the one it works on later, so that the part is in that thread's own processor's memory. */
 static void *cpu_alloc(backend *be, size_t bytes) {
     char *p = memory_reserve(bytes);
@@ -44,6 +49,20 @@ static void cpu_release(backend *be, void *p) {
 static void cpu_copy(backend *be, void *to, const void *from, size_t bytes) {
     (void)be;
     if (bytes > 0) memcpy(to, from, bytes);
+}
+
+/* Nothing is ever queued, and what is staged is there at once. */
+static void cpu_finish(backend *be) {
+    (void)be;
+}
+
+static void cpu_stage(backend *be, int slot, void *to, const void *from_host, size_t bytes) {
+    (void)slot;
+    cpu_copy(be, to, from_host, bytes);
+}
+
+static void cpu_stage_nothing(backend *be, int slot) {
+    (void)be, (void)slot;
 }
 
 static void cpu_zero(backend *be, void *p, size_t bytes) {
@@ -77,12 +96,21 @@ static const backend_ops cpu_ops = {
     .close = cpu_close,
     .status = cpu_status,
     .supports = cpu_supports,
+    .memory_mib = cpu_memory_mib,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_copy,
     .upload_floats = cpu_upload_floats,
     .download = cpu_copy,
     .zero = cpu_zero,
+    .finish = cpu_finish,
+    .host_alloc = cpu_alloc,
+    .host_release = cpu_release,
+    .stage = cpu_stage,
+    .stage_use = cpu_stage_nothing,
+    .stage_end = cpu_stage_nothing,
+    .stage_wait = cpu_stage_nothing,
+    .normalise = cpu_normalise,
     .conv_create = cpu_conv_create,
     .conv_destroy = cpu_conv_destroy,
     .conv_workspace = cpu_conv_workspace,

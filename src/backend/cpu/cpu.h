@@ -39,13 +39,16 @@ void cpu_accumulate(backend *be, const void *x, void *y, size_t elements, dtype 
 void cpu_upload_floats(backend *be, void *to, dtype type, const float *from_host, size_t elements);
 void cpu_relu_forward(backend *be, const void *x, void *y, size_t elements, dtype type);
 void cpu_relu_backward(backend *be, const void *dy, const void *y, void *dx, size_t elements, dtype type);
-void cpu_scale(backend *be, void *x, double factor, size_t elements, dtype type);
+void cpu_scale(backend *be, void *x, double factor, const double *divisor, size_t elements, dtype type);
+
+/* images.c */
+void cpu_normalise(backend *be, const uint8_t *x, const double mean[3], const double std[3], tensor *y);
 
 /* dropout.c */
 void cpu_dropout(backend *be, const tensor *x, double rate, uint64_t seed, uint32_t layer, uint64_t first_position, tensor *y);
 
 /* sums.c */
-double cpu_sum_squares(backend *be, const float *x, size_t elements);
+void cpu_sum_squares(backend *be, const float *x, size_t elements, double *sum);
 int64_t cpu_find_nonfinite(backend *be, const void *x, size_t elements, dtype type);
 
 /* resize.c */
@@ -58,8 +61,8 @@ void cpu_upsample_loss(backend *be, const tensor *logits, const uint8_t *labels,
                        const tensor *dlogits, loss_sums *sums, void *workspace);
 
 /* sgd.c */
-void cpu_sgd(backend *be, float *w, const float *g, float *v, const sgd_segment *segments, int segment_count, double lr, double momentum,
-             bool nesterov, double grad_scale);
+void cpu_sgd(backend *be, float *w, const float *g, float *v, size_t elements, const sgd_segment *segments, int segment_count,
+             const sgd_rule *rule);
 
 /* norm_passes.c, norm_writes.c */
 void cpu_norm_moments(backend *be, const void *x, norm_dims d, float *m, float *v);

@@ -101,11 +101,12 @@ void cpu_relu_backward(backend *be, const void *dy, const void *y, void *dx, siz
     }
 }
 
-void cpu_scale(backend *be, void *x, double factor, size_t elements, dtype type) {
+void cpu_scale(backend *be, void *x, double factor, const double *divisor, size_t elements, dtype type) {
     const size_t blocks = block_count(elements);
+    const float by = (float)(*divisor != 0.0 ? factor / *divisor : 0.0);
 #pragma omp parallel for num_threads(be->threads) if (elements >= CPU_PARALLEL_MIN) schedule(static)
     for (size_t b = 0; b < blocks; b++) {
         const size_t start = b * BLOCK;
-        (type == BF16 ? scale_bf16 : scale_f32)(element_to(x, start, type), (float)factor, block_size(elements, start));
+        (type == BF16 ? scale_bf16 : scale_f32)(element_to(x, start, type), by, block_size(elements, start));
     }
 }

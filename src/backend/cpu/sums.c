@@ -41,8 +41,8 @@ static size_t chunk_size(size_t elements) {
     return ((elements + BLOCK - 1) / BLOCK + CHUNKS - 1) / CHUNKS * BLOCK;
 }
 
-double cpu_sum_squares(backend *be, const float *x, size_t elements) {
-    if (elements == 0) return 0.0;
+void cpu_sum_squares(backend *be, const float *x, size_t elements, double *sum) {
+    if (elements == 0) return;
     const size_t size = chunk_size(elements), chunks = (elements + size - 1) / size;
     double partial[CHUNKS];
 #pragma omp parallel for num_threads(be->threads) if (elements >= CPU_PARALLEL_MIN) schedule(static)
@@ -50,9 +50,9 @@ double cpu_sum_squares(backend *be, const float *x, size_t elements) {
         const size_t start = k * size;
         partial[k] = squares_chunk(x + start, elements - start < size ? elements - start : size);
     }
-    double sum = 0.0;
-    for (size_t k = 0; k < chunks; k++) sum += partial[k];
-    return sum;
+    double own = 0.0;
+    for (size_t k = 0; k < chunks; k++) own += partial[k];
+    *sum += own;
 }
 
 int64_t cpu_find_nonfinite(backend *be, const void *x, size_t elements, dtype type) {

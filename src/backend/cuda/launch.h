@@ -15,8 +15,7 @@
     extern __shared__ __align__(16) unsigned char en_dyn_shared[];                                                                         \
     T *const name = reinterpret_cast<T *>(en_dyn_shared)
 #else
-#define EN_LAUNCH(kernel, grid, block, shared, stream, ...)                                                                                \
-    cusim::launch(#kernel, kernel, (grid), (block), (shared), (stream), __VA_ARGS__)
+#define EN_LAUNCH(kernel, grid, block, shared, stream, ...) cusim::launch(#kernel, kernel, (grid), (block), (shared), (stream), __VA_ARGS__)
 #define EN_DYN_SHARED(T, name) T *const name = static_cast<T *>(cusim_dyn_shared())
 #endif
 
