@@ -27,6 +27,7 @@ import sys, xml.etree.ElementTree as tree
 for case in tree.parse(sys.argv[1]).getroot().iter("testcase"):
     if case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
         lines = [l for l in (case.findtext("system-out") or "").splitlines() if l.strip()]
-        print(f"not run: {case.get('name')}: {lines[-1] if lines else 'no reason given'}")
+        reason = next((l for l in lines if "no usable GPU" in l), lines[-1] if lines else "no reason given")  # mpirun adds lines of its own
+        print(f"not run: {case.get('name')}: {reason}")
 PYTHON
 }
