@@ -15,26 +15,19 @@ template <int V> struct slopes { lanes<V> m, a, b, still, rate; };
 /* COUNT rows of V channels, stride elements apart. y is read for a kept mask only; dresidual may be NULL. */
 template <typename T, int V, norm_masking MASK, int COUNT>
 static __device__ inline void backward_rows(const T *dy, const T *y, const T *x, size_t stride, const slopes<V> &s, T *dx, T *dresidual) {
-    lanes<V> gradient[COUNT], output[COUNT], from[COUNT];
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) {
-        const size_t e = static_cast<size_t>(i) * stride;
-        gradient[i] = lanes_load<V>(dy + e);
-        from[i] = lanes_load<V>(x + e);
-        output[i] = MASK == NORM_MASK_KEPT ? lanes_load<V>(y + e) : lanes_zero<V>();
-    }
+    norm_rows<V, COUNT> r = norm_load_rows<T, V, MASK, COUNT>(dy, y, x, stride);
 #pragma unroll
     for (int i = 0; i < COUNT; i++) {
         const size_t e = static_cast<size_t>(i) * stride;
 #pragma unroll
         for (int c = 0; c < V; c++) {
-            const float centred = from[i].x[c] - s.m.x[c];
-            const float g = norm_masked<MASK>(gradient[i].x[c], output[i].x[c], centred, s.a.x[c], s.b.x[c]);
-            gradient[i].x[c] = g;
-            from[i].x[c] = s.a.x[c] * g + (s.still.x[c] + s.rate.x[c] * centred);
+            const float centred = r.from[i].x[c] - s.m.x[c];
+            const float g = norm_masked<MASK>(r.gradient[i].x[c], r.output[i].x[c], centred, s.a.x[c], s.b.x[c]);
+            r.gradient[i].x[c] = g;
+            r.from[i].x[c] = s.a.x[c] * g + (s.still.x[c] + s.rate.x[c] * centred);
         }
-        if (dresidual != nullptr) lanes_store<V>(dresidual + e, gradient[i]);
-        lanes_store<V>(dx + e, from[i]);
+        if (dresidual != nullptr) lanes_store<V>(dresidual + e, r.gradient[i]);
+        lanes_store<V>(dx + e, r.from[i]);
     }
 }
 

@@ -166,6 +166,23 @@ template <norm_masking MASK> static __device__ inline float norm_masked(float g,
     return g;
 }
 
+/* What a thread of either backward pass loads before it uses the first of it: COUNT rows of V channels, stride elements apart. */
+template <int V, int COUNT> struct norm_rows { lanes<V> gradient[COUNT], output[COUNT], from[COUNT]; };
+
+/* y is read for a kept mask only. */
+template <typename T, int V, norm_masking MASK, int COUNT>
+static __device__ inline norm_rows<V, COUNT> norm_load_rows(const T *dy, const T *y, const T *x, size_t stride) {
+    norm_rows<V, COUNT> r;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        const size_t e = static_cast<size_t>(i) * stride;
+        r.gradient[i] = lanes_load<V>(dy + e);
+        r.from[i] = lanes_load<V>(x + e);
+        r.output[i] = MASK == NORM_MASK_KEPT ? lanes_load<V>(y + e) : lanes_zero<V>();
+    }
+    return r;
+}
+
 /* ---- two sums a channel, over the splits: the second kernel ---- */
 
 typedef struct norm_pair {

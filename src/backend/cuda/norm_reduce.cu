@@ -18,20 +18,13 @@ template <int V> struct coefficients { lanes<V> m, a, b; };
 /* Add COUNT rows of V channels, stride elements apart. */
 template <typename T, int V, norm_masking MASK, int COUNT>
 static __device__ inline void reduce_rows(const T *dy, const T *y, const T *x, size_t stride, const coefficients<V> &k, sums<V> &to) {
-    lanes<V> gradient[COUNT], output[COUNT], from[COUNT];
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) {
-        const size_t e = static_cast<size_t>(i) * stride;
-        gradient[i] = lanes_load<V>(dy + e);
-        from[i] = lanes_load<V>(x + e);
-        output[i] = MASK == NORM_MASK_KEPT ? lanes_load<V>(y + e) : lanes_zero<V>();
-    }
+    const norm_rows<V, COUNT> r = norm_load_rows<T, V, MASK, COUNT>(dy, y, x, stride);
 #pragma unroll
     for (int i = 0; i < COUNT; i++) {
 #pragma unroll
         for (int c = 0; c < V; c++) {
-            const float centred = from[i].x[c] - k.m.x[c];
-            const float g = norm_masked<MASK>(gradient[i].x[c], output[i].x[c], centred, k.a.x[c], k.b.x[c]);
+            const float centred = r.from[i].x[c] - k.m.x[c];
+            const float g = norm_masked<MASK>(r.gradient[i].x[c], r.output[i].x[c], centred, k.a.x[c], k.b.x[c]);
             to.first.x[c] += g;
             to.second.x[c] += g * centred;
         }
