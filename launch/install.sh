@@ -3,7 +3,7 @@
 # usage: launch/install.sh [--tests]     --tests: also what the tests use (cmocka, PyTorch, h5py, clang tools)
 set -euo pipefail
 
-packages=(build-essential cmake pkg-config git openmpi-bin libopenmpi-dev libhdf5-dev libcjson-dev libdnnl-dev libturbojpeg0-dev libpng-dev zlib1g-dev)
+packages=(build-essential cmake pkg-config git openmpi-bin libopenmpi-dev libhdf5-dev libcjson-dev libdnnl-dev libturbojpeg0-dev libjpeg-dev libpng-dev zlib1g-dev)
 if [ "${1:-}" = "--tests" ]; then
     packages+=(libcmocka-dev clang clang-format clang-tidy cppcheck valgrind python3 python3-numpy python3-h5py python3-pil python3-torch python3-jsonschema)
 fi

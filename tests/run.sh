@@ -20,7 +20,7 @@ CC=clang build build-clang "" -DENTRAIN_CUDA=OFF
 echo "== building with AddressSanitizer and UndefinedBehaviorSanitizer"
 CC=gcc build build-address "" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
 echo "== building the threaded parts with ThreadSanitizer"
-CC=gcc build build-thread "test_loader test_loader_faults" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
+CC=gcc build build-thread "test_loader test_loader_faults test_pipeline test_pack_stored test_verify test_unpack" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 if has_cuda build; then
     echo "== building the CUDA code for simulation: plain, with AddressSanitizer, with the race checker"
     CC=gcc CXX=g++ build build-cusim "" -DENTRAIN_CUDA=SIMULATE
@@ -33,8 +33,8 @@ fi
 
 echo "== unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 ctest --test-dir build-address -L unit -j "$jobs" --output-on-failure "$@" || status=1
-echo "== loader tests under ThreadSanitizer"
-ctest --test-dir build-thread -R 'unit\.test_loader' --output-on-failure "$@" || status=1
+echo "== tests of the loader, packing and verifying under ThreadSanitizer"
+ctest --test-dir build-thread -R 'unit\.test_(loader|pipeline|pack_stored|verify|unpack)' --output-on-failure "$@" || status=1
 if has_cuda build; then
     for kind in cusim-address cusim-race cusim; do
         echo "== CUDA code, executed in simulation: build-$kind"

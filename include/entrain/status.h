@@ -24,7 +24,7 @@ typedef enum entrain_status {
     ENTRAIN_DATA = 4,      /* missing, corrupt or contradictory data; a file that cannot be written */
     ENTRAIN_DEVICE = 5,    /* no such device, out of memory */
     ENTRAIN_COMM = 6,      /* communication between ranks failed */
-    ENTRAIN_NONFINITE = 7, /* the loss is not a finite number */
+    ENTRAIN_NONFINITE = 7, /* the loss, or a network's scores, are not finite numbers */
     ENTRAIN_STOPPED = 75   /* stopped on request after writing a checkpoint */
 } entrain_status;
 

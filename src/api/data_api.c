@@ -1,4 +1,4 @@
-/* Packing and verifying for the public API. */
+/* Packing, verifying and unpacking for the public API. */
 #include "api/internal.h"
 #include "data/pack.h"
 
@@ -11,12 +11,25 @@ entrain_status entrain_pack(entrain_job *job, const entrain_pack_options *option
                             .images = options->images,
                             .seed = options->seed,
                             .height = options->height,
-                            .width = options->width};
+                            .width = options->width,
+                            .classes = options->classes,
+                            .list = options->list,
+                            .images_folder = options->images_folder,
+                            .labels_folder = options->labels_folder,
+                            .max_side = options->max_side,
+                            .short_side = options->short_side,
+                            .jpeg_quality = options->jpeg_quality,
+                            .png = options->png != 0,
+                            .threads = options->threads};
     return job_agree(job, pack_run(&o, job->c, err), err);
 }
 
-entrain_status entrain_verify(entrain_job *job, const char *folder, entrain_error *err) {
-    return job_agree(job, pack_verify(folder, job->c, err), err);
+entrain_status entrain_verify(entrain_job *job, const char *folder, int threads, entrain_error *err) {
+    return job_agree(job, pack_verify(folder, threads, job->c, err), err);
+}
+
+entrain_status entrain_unpack(entrain_job *job, const entrain_unpack_options *options, entrain_error *err) {
+    return job_agree(job, pack_unpack(options->folder, options->out, options->train_ids != 0, options->threads, job->c, err), err);
 }
 
 const char *entrain_pack_name(int row) {

@@ -56,7 +56,7 @@ entrain_status entrain_network_run(entrain_network *network, const uint8_t *rgb,
     if (picture.data == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for an image of %dx%d", height, width);
     memcpy(picture.data, rgb, 3 * pixels);
     const float *scores = NULL;
-    const entrain_status status = evaluator_run(network->loaded.evaluator, &picture, &scores, labels, err);
+    const entrain_status status = evaluator_run(network->loaded.evaluator, &picture, logits == NULL ? NULL : &scores, labels, err);
     if (status == ENTRAIN_OK && logits != NULL) channels_first(scores, pixels, (size_t)network->loaded.info.classes, logits);
     free(picture.data);
     return status;

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sync.h"
 
 /* The first reason since hdf5_be_silent or hdf5_reason: clearing up after a failure calls libhdf5 again, which wipes its own error stack.
  */
@@ -111,20 +112,6 @@ entrain_status hdf5_fail(hdf5_file *f, entrain_error *err) {
     return status;
 }
 
-/* Make a rename in the folder of path lasting. */
-static bool sync_folder(const char *path) {
-    char *copy = strdup(path);
-    if (copy == NULL) return false;
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    if (fd < 0) return false;
-    const bool done = fsync(fd) == 0 || errno == EINVAL || errno == EROFS; /* some file systems cannot sync folders */
-    const int kept = errno;
-    (void)close(fd);
-    errno = kept;
-    return done;
-}
-
 entrain_status hdf5_seal(hdf5_file *f, entrain_error *err) {
     if (H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0) return hdf5_fail(f, err);
     const hid_t id = f->id;
@@ -153,17 +140,26 @@ entrain_status hdf5_commit(hdf5_file *f, entrain_error *err) {
         return status;
     }
     entrain_status status = ENTRAIN_OK;
-    if (!sync_folder(f->path))
+    if (!sync_folder_of(f->path))
         status = error_set(err, ENTRAIN_DATA, "%s: the file is written, but its folder cannot be synced: %s.", f->path, strerror(errno));
     release(f);
     return status;
 }
 
+static entrain_status cannot_open(const char *path, int reason, entrain_error *err) {
+    if (reason != EMFILE && reason != ENFILE) return error_set(err, ENTRAIN_DATA, "%s: cannot open the file: %s.", path, strerror(reason));
+    return error_set(err, ENTRAIN_DEVICE, "%s: cannot open the file: %s. Raise `ulimit -n`, or pack with fewer --shards.", path,
+                     strerror(reason));
+}
+
 entrain_status hdf5_open(const char *path, hid_t *file, entrain_error *err) {
     hdf5_be_silent();
-    const int fd = open(path, O_RDONLY | O_CLOEXEC); /* libhdf5's words for a missing file are hard to read */
-    if (fd < 0) return error_set(err, ENTRAIN_DATA, "%s: cannot open the file: %s.", path, strerror(errno));
+    struct stat known;
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* libhdf5's words for a missing file are hard to read */
+    if (fd < 0) return cannot_open(path, errno, err);
+    const bool regular = fstat(fd, &known) == 0 && S_ISREG(known.st_mode);
     (void)close(fd);
+    if (!regular) return error_set(err, ENTRAIN_DATA, "%s: is not a regular file.", path);
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 10, 7)
     (void)H5Pset_file_locking(access, 0, 1); /* some network file systems have no locks, and nothing here needs one */

@@ -110,32 +110,33 @@ static hid_t open_single(hid_t where, const char *name, hid_t *type) {
     return -1;
 }
 
-static bool get_number(hid_t where, const char *name, hid_t wanted, void *value) {
+/* Whole numbers are not taken from a float, which may be none; a float is from a whole number. */
+static bool get_number(hid_t where, const char *name, H5T_class_t kind, hid_t wanted, void *value) {
     hid_t type = -1;
     const hid_t attribute = open_single(where, name, &type);
     if (attribute < 0) return false;
     const H5T_class_t class = H5Tget_class(type);
-    const bool done = (class == H5T_INTEGER || class == H5T_FLOAT) && H5Aread(attribute, wanted, value) >= 0;
+    const bool done = (class == H5T_INTEGER || class == kind) && H5Aread(attribute, wanted, value) >= 0;
     (void)H5Tclose(type);
     (void)H5Aclose(attribute);
     return done;
 }
 
 bool hdf5_get_int64(hid_t where, const char *name, int64_t *value) {
-    return get_number(where, name, H5T_NATIVE_INT64, value);
+    return get_number(where, name, H5T_INTEGER, H5T_NATIVE_INT64, value);
 }
 
 bool hdf5_get_uint64(hid_t where, const char *name, uint64_t *value) {
-    return get_number(where, name, H5T_NATIVE_UINT64, value);
+    return get_number(where, name, H5T_INTEGER, H5T_NATIVE_UINT64, value);
 }
 
 bool hdf5_get_double(hid_t where, const char *name, double *value) {
-    return get_number(where, name, H5T_NATIVE_DOUBLE, value);
+    return get_number(where, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
 }
 
 static char *read_fixed(hid_t attribute, hid_t type) {
-    const size_t size = H5Tget_size(type);
-    char *text = calloc(1, size + 1);
+    const size_t size = H5Tget_size(type), most = (size_t)1 << 26; /* what claims more is damaged */
+    char *text = size <= most ? calloc(1, size + 1) : NULL;
     if (text != NULL && H5Aread(attribute, type, text) >= 0) return text;
     free(text);
     return NULL;

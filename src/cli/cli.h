@@ -39,10 +39,36 @@ int cli_finish(entrain_job *job, entrain_status status, const entrain_error *err
 typedef entrain_status (*cli_body)(entrain_job *job, entrain_config *config, void *context, entrain_error *err);
 int cli_run(const char *device, const char *path, const cli_arguments *a, cli_body body, void *context);
 
+/* Options of eval and predict about how images are evaluated; NULL or false where not given. Rows for cli_parse: CLI_EVAL_OPTIONS of them.
+ */
+typedef struct cli_eval {
+    const char *scales, *short_sides, *max_side, *mode, *crop, *stride;
+    bool flip;
+} cli_eval;
+enum { CLI_EVAL_TEXT = 1024, CLI_EVAL_OPTIONS = 7 };
+#define CLI_EVAL_ROWS(e)                                                                                                                   \
+    {"--scales", &(e).scales, NULL}, {"--short-sides", &(e).short_sides, NULL}, {"--max-side", &(e).max_side, NULL},                       \
+        {"--mode", &(e).mode, NULL}, {"--crop", &(e).crop, NULL}, {"--stride", &(e).stride, NULL}, {                                       \
+        "--flip", NULL, &(e).flip                                                                                                          \
+    }
+#define CLI_EVAL_USAGE                                                                                                                     \
+    "How images are evaluated, in place of eval.* in the file:\n"                                                                          \
+    "  --scales 0.5,0.75,1      factors by which images are resized; the probabilities are averaged (eval.scales)\n"                       \
+    "  --short-sides 300,400    or pixels of the shorter side (eval.short_sides)\n"                                                        \
+    "  --max-side N             with --short-sides: cap of the longer side (eval.max_side)\n"                                              \
+    "  --flip                   average with the mirrored image too (eval.flip)\n"                                                         \
+    "  --mode whole|slide       whole images, or overlapping windows (eval.mode)\n"                                                        \
+    "  --crop H,W --stride H,W  of windows (eval.crop, eval.stride)\n"
+/* Turn them into overrides, after --set's. text keeps them. False after a mistake, with *code set. */
+bool cli_eval_sets(const cli_eval *o, const char *usage, cli_arguments *a, char text[CLI_EVAL_TEXT], int *code);
+/* ENTRAIN_USAGE for an option that does nothing with the configuration that came of them: --crop where images are evaluated whole. */
+entrain_status cli_eval_check(const cli_eval *o, const entrain_config *config, entrain_error *err);
+
 int cmd_train(int argc, const char **argv);
 int cmd_check(int argc, const char **argv);
 int cmd_pack(int argc, const char **argv);
 int cmd_verify(int argc, const char **argv);
+int cmd_unpack(int argc, const char **argv);
 int cmd_eval(int argc, const char **argv);
 int cmd_predict(int argc, const char **argv);
 int cmd_bench(int argc, const char **argv);

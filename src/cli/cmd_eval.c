@@ -1,40 +1,36 @@
 /* entrain eval CONFIG.json --checkpoint ... */
-#include <stdio.h>
-
 #include "cli/cli.h"
 
-static const char USAGE[] =
-    "usage: entrain eval CONFIG.json --checkpoint FILE|RUN_DIR [--scales 0.5,0.75,1.0] [--flip] [--json FILE] [--set key.path=value]...\n"
-    "  --checkpoint  a checkpoint, or a run folder (its best checkpoint, else its newest)\n"
-    "  --scales      image scales whose scores are averaged (eval.scales)\n"
-    "  --flip        average with the mirrored image too (eval.flip)\n"
-    "  --json        write the figures to FILE as well\n";
+static const char USAGE[] = "usage: entrain eval CONFIG.json --checkpoint FILE|RUN_DIR [OPTION...] [--set key.path=value]...\n"
+                            "  --checkpoint  a checkpoint, or a run folder (its best checkpoint, else its newest)\n"
+                            "  --json        write the figures to FILE as well\n"
+                            "  --confusion   write the confusion matrix to FILE.h5 (rows: truth)\n"
+                            "  --picture     draw it to FILE.png, each row normalised\n"
+                            "  --device      auto, cpu or cuda\n" CLI_EVAL_USAGE;
+
+typedef struct command {
+    entrain_eval_options o;
+    cli_eval how;
+} command;
 
 static entrain_status run(entrain_job *job, entrain_config *config, void *context, entrain_error *err) {
-    return entrain_evaluate(job, config, context, err);
+    const command *c = context;
+    const entrain_status status = cli_eval_check(&c->how, config, err);
+    return status == ENTRAIN_OK ? entrain_evaluate(job, config, &c->o, err) : status;
 }
 
 int cmd_eval(int argc, const char **argv) {
-    entrain_eval_options o = {0};
-    const char *scales = NULL, *device = "auto";
-    bool flip = false;
-    char set_scales[512];
-    const cli_option options[] = {{"--checkpoint", &o.checkpoint, NULL},
-                                  {"--json", &o.json, NULL},
-                                  {"--scales", &scales, NULL},
-                                  {"--flip", NULL, &flip},
-                                  {"--device", &device, NULL}};
+    command c = {0};
+    const char *device = "auto";
+    char text[CLI_EVAL_TEXT];
+    const cli_option options[] = {
+        {"--checkpoint", &c.o.checkpoint, NULL}, {"--json", &c.o.json, NULL}, {"--confusion", &c.o.confusion, NULL},
+        {"--picture", &c.o.picture, NULL},       {"--device", &device, NULL}, CLI_EVAL_ROWS(c.how)};
     cli_arguments a;
     int code = 0;
-    if (!cli_parse(argc, argv, options, 5, USAGE, &a, &code)) return code;
+    if (!cli_parse(argc, argv, options, 5 + CLI_EVAL_OPTIONS, USAGE, &a, &code)) return code;
     if (a.count != 1) return cli_mistake(USAGE, "expected one configuration file");
-    if (o.checkpoint == NULL) return cli_mistake(USAGE, "--checkpoint is missing");
-    if (a.set_count + 2 > CLI_MAX_SETS) return cli_mistake(USAGE, "too many --set options");
-    if (scales != NULL) {
-        if ((size_t)snprintf(set_scales, sizeof set_scales, "eval.scales=[%s]", scales) >= sizeof set_scales)
-            return cli_mistake(USAGE, "--scales: too long");
-        a.sets[a.set_count++] = set_scales;
-    }
-    if (flip) a.sets[a.set_count++] = "eval.flip=true";
-    return cli_run(device, a.positional[0], &a, run, &o);
+    if (c.o.checkpoint == NULL) return cli_mistake(USAGE, "--checkpoint is missing");
+    if (!cli_eval_sets(&c.how, USAGE, &a, text, &code)) return code;
+    return cli_run(device, a.positional[0], &a, run, &c);
 }

@@ -17,6 +17,7 @@ static const command COMMANDS[] = {
     {"check", cmd_check, "validate a configuration and its shards; print layers, memory plan, images per rank"},
     {"pack", cmd_pack, "make shards from a data set"},
     {"verify", cmd_verify, "read and check every sample of a folder of shards"},
+    {"unpack", cmd_unpack, "write the samples of a folder of shards as image files"},
     {"eval", cmd_eval, "evaluate a checkpoint on the validation set"},
     {"predict", cmd_predict, "segment images with a checkpoint"},
     {"bench", cmd_bench, "measure what a training step is spent on"},
@@ -33,7 +34,7 @@ static void print_help(FILE *to) {
     for (int i = 0; i < COMMAND_COUNT; i++) (void)fprintf(to, "  %-8s %s\n", COMMANDS[i].name, COMMANDS[i].help);
     (void)fprintf(to, "\n`entrain COMMAND --help` tells more; `entrain --version` prints the version.\n"
                       "exit codes: 0 done, 2 usage, 3 configuration, 4 data, 5 device or memory, 6 communication, 7 non-finite loss,\n"
-                      "            75 stopped on request after writing a checkpoint (run again with --resume)\n");
+                      "            75 stopped on request after writing a checkpoint (run again with --resume); pack: run the same again\n");
 }
 
 /*

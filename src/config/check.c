@@ -37,9 +37,32 @@ static void check_data(const config *c, config_report *r) {
     if (sound(r, "data.scale", "data.scale") && c->data.scale[0] > c->data.scale[1]) {
         config_mistake(r, "data.scale: expected [smallest, largest]; found %g before %g", c->data.scale[0], c->data.scale[1]);
     }
-    if (sound(r, "eval.mode", "data.crop") && c->eval.mode == EVAL_SLIDE && c->data.crop[0] == 0) {
-        config_mistake(r,
-                       "eval.mode: slide needs data.crop, the size of its windows; found null there. Set data.crop, or eval.mode to whole");
+}
+
+/* eval.crop, or data.crop where that is null. */
+static const int *window_of(const config *c) {
+    return c->eval.crop[0] > 0 ? c->eval.crop : c->data.crop;
+}
+
+bool config_windows(const config *c, int crop[2], int stride[2]) {
+    const int *window = window_of(c);
+    const bool slide = c->eval.mode == EVAL_SLIDE && window[0] > 0;
+    for (int i = 0; i < 2; i++) {
+        crop[i] = slide ? window[i] : 0;
+        stride[i] = !slide ? 0 : c->eval.stride[i] > 0 ? c->eval.stride[i] : (2 * window[i] + 2) / 3;
+    }
+    return slide;
+}
+
+static void check_evaluation(const config *c, config_report *r) {
+    const int *crop = window_of(c), *stride = c->eval.stride;
+    if (!sound(r, "eval.mode", "data.crop") || !sound(r, "eval.crop", "eval.stride")) return;
+    if (c->eval.mode == EVAL_SLIDE && crop[0] == 0) {
+        config_mistake(r, "eval.mode: slide needs eval.crop or data.crop, the size of its windows; found null in both. Set one of them, or "
+                          "eval.mode to whole");
+    } else if (stride[0] > 0 && crop[0] > 0 && (stride[0] > crop[0] || stride[1] > crop[1])) {
+        config_mistake(r, "eval.stride: expected at most the window, [%d, %d] (%s); found [%d, %d], which would leave gaps", crop[0],
+                       crop[1], crop == c->eval.crop ? "eval.crop" : "data.crop", stride[0], stride[1]);
     }
 }
 
@@ -69,6 +92,7 @@ static void check_schedule(const config *c, config_report *r) {
 
 void config_check(const config *c, config_report *r) {
     check_data(c, r);
+    check_evaluation(c, r);
     check_training(c, r);
     check_schedule(c, r);
 }

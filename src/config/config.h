@@ -41,6 +41,7 @@ typedef struct config {
         char train[CONFIG_TEXT], val[CONFIG_TEXT]; /* shard folders; val "" for null */
         int crop[2];                               /* h, w; 0, 0 for null: the whole stored image, all of one size */
         double scale[2];
+        double cat_max_ratio; /* 1: any crop will do */
         bool flip;
         bool photometric;
         double mean[3], std[3]; /* units of 0..1 */
@@ -72,9 +73,12 @@ typedef struct config {
         double gamma;
     } schedule;
     struct {
-        config_list scales;
+        config_list scales;      /* factors */
+        config_list short_sides; /* pixels, in place of scales; count 0 for null */
+        int max_side;            /* with short_sides: cap of the longer side; 0: none */
         bool flip;
         config_eval_mode mode;
+        int crop[2], stride[2]; /* of windows, h, w; 0, 0 for null: data.crop, and two thirds of the crop */
     } eval;
 } config;
 
@@ -100,6 +104,9 @@ char *config_schema(void);
 /* Print the table of keys, with type, default, range and meaning, to stdout: plain text, or a Markdown table. */
 void config_print_help(void);
 void config_print_markdown(void);
+
+/* The windows of eval.mode slide and the step between them, (h,w): false, and zeros, where images are evaluated whole. */
+bool config_windows(const config *c, int crop[2], int stride[2]);
 
 /* The name that the table uses for an enumerated value, for example config_name("norm.type", NORM_EN) == "en". */
 const char *config_name(const char *key_path, int value);

@@ -98,6 +98,8 @@ const config_key config_keys[] = {
      .help = "Height and width of the training crop in pixels; null: the stored size, which all images must share."},
     {KEY("data.scale", NUMBER, data.scale), ITEMS(2, 2), ABOVE(0, 16), .fallback = "[0.5, 2]",
      .help = "Smallest and largest factor of random scaling before the crop; [1, 1]: off."},
+    {KEY("data.cat_max_ratio", NUMBER, data.cat_max_ratio), ABOVE(0, 1), .fallback = "1",
+     .help = "Draw the crop's place again, up to 10 in all, while one class fills this much of its labelled pixels or more; 1: take the first."},
     {KEY("data.flip", BOOL, data.flip), .fallback = "true", .help = "Mirror every other training image, at random."},
     {KEY("data.photometric", BOOL, data.photometric), .fallback = "false",
      .help = "Distort brightness, contrast, saturation and hue of training images at random."},
@@ -150,9 +152,17 @@ const config_key config_keys[] = {
 
     {KEY("eval.scales", NUMBER, eval.scales.values), COUNT(eval.scales.count), ITEMS(1, 16), ABOVE(0, 16), .fallback = "[1]",
      .help = "Factors by which images are resized for evaluation; the probabilities of all are averaged."},
+    {KEY("eval.short_sides", INTEGER, eval.short_sides.values), COUNT(eval.short_sides.count), ITEMS(1, 16), FROM(1, 16384), .nullable = true,
+     .fallback = "null", .help = "In place of eval.scales: pixels that the shorter side of each image is resized to, a pass for each; null: eval.scales."},
+    {KEY("eval.max_side", INTEGER, eval.max_side), FROM(0, 65536), .fallback = "0",
+     .help = "With eval.short_sides: an image whose longer side would exceed so many pixels is made smaller, its shape kept; 0: no limit."},
     {KEY("eval.flip", BOOL, eval.flip), .fallback = "false", .help = "Average with the prediction for the mirrored image too."},
     {KEY("eval.mode", NAME, eval.mode), .choices = eval_modes, .fallback = "\"whole\"",
-     .help = "whole: one pass over the image; slide: overlapping windows of the size data.crop."},
+     .help = "whole: one pass over the image; slide: overlapping windows, their scores averaged."},
+    {KEY("eval.crop", INTEGER, eval.crop), ITEMS(2, 2), FROM(1, 16384), .nullable = true, .fallback = "null",
+     .help = "slide: height and width of a window in pixels; null: data.crop."},
+    {KEY("eval.stride", INTEGER, eval.stride), ITEMS(2, 2), FROM(1, 16384), .nullable = true, .fallback = "null",
+     .help = "slide: pixels from one window to the next, down and across; null: two thirds of the window."},
 };
 // clang-format on
 const int config_key_count = (int)(sizeof config_keys / sizeof *config_keys);

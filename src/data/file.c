@@ -1,7 +1,6 @@
 /* Whole files: read at once; written beside, synced and renamed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sync.h"
 #include "data/file_internal.h"
 #include "data/image.h"
 
@@ -17,7 +17,9 @@ entrain_status file_read(const char *path, uint8_t **bytes, size_t *size, entrai
     struct stat status;
     *bytes = NULL;
     *size = 0;
-    FILE *f = fopen(path, "rb");
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not keep us waiting */
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (f == NULL && fd >= 0) (void)close(fd);
     if (f == NULL) return error_set(err, ENTRAIN_DATA, "%s: cannot be read: %s", path, strerror(errno));
     if (fstat(fileno(f), &status) != 0 || !S_ISREG(status.st_mode)) {
         (void)fclose(f);
@@ -46,55 +48,51 @@ static bool write_all(int fd, const char *bytes, size_t size) {
     return true;
 }
 
-/* Make the rename itself last through a power cut. */
-static void sync_folder(const char *path) {
-    char *copy = strdup(path);
-    if (copy == NULL) return;
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        (void)close(fd);
-    }
-    free(copy);
-}
-
 static entrain_status cannot_write(const char *path, int reason, entrain_error *err) {
     return error_set(err, ENTRAIN_DATA, "%s: cannot be written: %s. Check the folder, its permissions and free space.", path,
                      strerror(reason));
 }
 
-entrain_status file_sync(const char *path, entrain_error *err) {
-    const int fd = open(path, O_RDONLY);
-    const bool done = fd >= 0 && fsync(fd) == 0;
+static entrain_status rename_to(const char *temporary, const char *path, entrain_error *err) {
+    if (rename(temporary, path) == 0) return ENTRAIN_OK;
     const int reason = errno;
-    if (fd >= 0) (void)close(fd);
-    return done ? ENTRAIN_OK : cannot_write(path, reason, err);
+    (void)unlink(temporary);
+    return cannot_write(path, reason, err);
 }
 
 entrain_status file_publish(const char *temporary, const char *path, entrain_error *err) {
-    if (rename(temporary, path) != 0) {
-        const int reason = errno;
-        (void)unlink(temporary);
-        return cannot_write(path, reason, err);
-    }
-    sync_folder(path);
-    return ENTRAIN_OK;
+    const entrain_status status = rename_to(temporary, path, err);
+    if (status != ENTRAIN_OK || sync_folder_of(path)) return status;
+    return error_set(err, ENTRAIN_DATA, "%s: the file is written, but its folder cannot be synced: %s.", path, strerror(errno));
 }
 
-entrain_status file_write(const char *path, const void *bytes, size_t size, entrain_error *err) {
+/* sync: also last through a power cut. */
+static entrain_status write_file(const char *path, const void *bytes, size_t size, bool sync, entrain_error *err) {
     char *temporary = NULL;
     if (asprintf(&temporary, "%s.tmp", path) < 0) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory", path);
     const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    bool done = fd >= 0 && write_all(fd, bytes, size) && fsync(fd) == 0;
+    bool done = fd >= 0 && write_all(fd, bytes, size) && (!sync || fsync(fd) == 0);
     int reason = errno;
     if (fd >= 0 && close(fd) != 0 && done) {
         done = false;
         reason = errno;
     }
     if (!done && fd >= 0) (void)unlink(temporary);
-    const entrain_status status = done ? file_publish(temporary, path, err) : cannot_write(path, reason, err);
+    entrain_status status = ENTRAIN_OK;
+    if (!done)
+        status = cannot_write(path, reason, err);
+    else
+        status = sync ? file_publish(temporary, path, err) : rename_to(temporary, path, err);
     free(temporary);
     return status;
+}
+
+entrain_status file_write(const char *path, const void *bytes, size_t size, entrain_error *err) {
+    return write_file(path, bytes, size, true, err);
+}
+
+entrain_status file_write_fast(const char *path, const void *bytes, size_t size, entrain_error *err) {
+    return write_file(path, bytes, size, false, err);
 }
 
 entrain_status file_make_folder(const char *path, entrain_error *err) {

@@ -16,7 +16,6 @@ image_decoder *image_decoder_open(void) {
 
 void image_decoder_close(image_decoder *d) {
     if (d == NULL) return;
-    jpeg_close(d);
     free(d->pool);
     free(d);
 }
@@ -57,13 +56,46 @@ entrain_status image_probe(const uint8_t *bytes, size_t size, const char *name, 
     return unknown_format(name, err);
 }
 
+entrain_status image_check_claim(const char *name, int height, int width, size_t size, int densest, entrain_error *err) {
+    enum { HARMLESS = 1 << 24 };
+    const int64_t pixels = (int64_t)height * width;
+    if (pixels <= HARMLESS || pixels / densest <= (int64_t)size) return ENTRAIN_OK;
+    return error_set(err, ENTRAIN_DATA,
+                     "%s: its header claims %dx%d pixels (height x width), but it has only %zu bytes: cut off or damaged", name, height,
+                     width, size);
+}
+
+entrain_status image_check_size(const image_source *source, int height, int width, entrain_error *err) {
+    if (height == source->height && width == source->width) return ENTRAIN_OK;
+    return error_set(
+        err, ENTRAIN_DATA,
+        "%s: %dx%d pixels (height x width) where its shard says %dx%d; image, label map and shard must agree. Pack the data set again.",
+        source->name, height, width, source->height, source->width);
+}
+
+static entrain_status decode(image_decoder *d, const image_source *from, bool label, const image_part *want, image *out, image_part *got,
+                             entrain_error *err) {
+    if (image_is_png(from->bytes, from->size)) return png_decode(d, from, label, want, out, got, err);
+    if (label) return error_set(err, ENTRAIN_DATA, "%s: a label map must be a PNG with one 8-bit channel or a palette", from->name);
+    if (image_is_jpeg(from->bytes, from->size)) return jpeg_decode(from, want, out, got, err);
+    return unknown_format(from->name, err);
+}
+
 entrain_status image_decode_rgb(image_decoder *d, const uint8_t *bytes, size_t size, const char *name, image *out, entrain_error *err) {
-    if (image_is_png(bytes, size)) return png_decode(d, bytes, size, name, false, out, err);
-    if (image_is_jpeg(bytes, size)) return jpeg_decode(d, bytes, size, name, out, err);
-    return unknown_format(name, err);
+    image_part all;
+    return decode(d, &(image_source){.bytes = bytes, .size = size, .name = name}, false, NULL, out, &all, err);
 }
 
 entrain_status image_decode_label(image_decoder *d, const uint8_t *bytes, size_t size, const char *name, image *out, entrain_error *err) {
-    if (image_is_png(bytes, size)) return png_decode(d, bytes, size, name, true, out, err);
-    return error_set(err, ENTRAIN_DATA, "%s: a label map must be a PNG with one 8-bit channel or a palette", name);
+    image_part all;
+    return decode(d, &(image_source){.bytes = bytes, .size = size, .name = name}, true, NULL, out, &all, err);
+}
+
+bool image_can_reduce(const uint8_t *bytes, size_t size) {
+    return image_is_jpeg(bytes, size);
+}
+
+entrain_status image_decode_part(image_decoder *d, const image_source *source, bool label, const image_part *want, image *out,
+                                 image_part *got, entrain_error *err) {
+    return decode(d, source, label, want, out, got, err);
 }

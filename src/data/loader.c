@@ -93,20 +93,21 @@ static bool make_jobs(loader *l) {
     return true;
 }
 
-/* Height and width of the sample with the most pixels. */
+/* Height and width of the sample with the most pixels; what claims more than PREPARED gets its memory when it is decoded, if it is true. */
 static void largest_size(const shard_set *shards, int *height, int *width) {
+    enum { PREPARED = 1 << 26 };
     *height = *width = 0;
     for (int64_t i = 0; i < shard_count(shards); i++) {
         int h, w;
         shard_size(shards, i, &h, &w);
-        if ((int64_t)h * w <= (int64_t)*height * *width) continue;
+        if ((int64_t)h * w <= (int64_t)*height * *width || (int64_t)h * w > PREPARED) continue;
         *height = h;
         *width = w;
     }
 }
 
 /* Room for the largest picture. A size that no picture can have is not this function's to tell: its sample will, when it is decoded. */
-static bool make_pictures(worker *w, int height, int width) {
+static bool make_pictures(loader_worker *w, int height, int width) {
     return image_reshape(&w->picture, height, width, 3, "the largest sample", NULL) != ENTRAIN_DEVICE &&
            image_reshape(&w->label, height, width, 1, "the largest sample", NULL) != ENTRAIN_DEVICE;
 }
@@ -235,12 +236,7 @@ void loader_close(loader *l) {
         memory_free(l->slots[i].batch.samples);
     }
     for (int i = 0; l->jobs != NULL && i < l->job_count; i++) shard_sample_free(&l->jobs[i].sample);
-    for (int i = 0; l->workers != NULL && i < l->options.workers; i++) {
-        image_decoder_close(l->workers[i].decoder);
-        image_free(&l->workers[i].picture);
-        image_free(&l->workers[i].label);
-        augment_scratch_free(&l->workers[i].scratch);
-    }
+    for (int i = 0; l->workers != NULL && i < l->options.workers; i++) loader_worker_free(&l->workers[i]);
     sampler_close(l->sampler);
     (void)pthread_cond_destroy(&l->caller_wake);
     (void)pthread_cond_destroy(&l->worker_wake);

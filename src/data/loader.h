@@ -24,6 +24,7 @@ int64_t sampler_index(sampler *s, uint64_t position);
 typedef struct augment_options {
     int crop_h, crop_w; /* 0, 0: no crop */
     double scale_min, scale_max;
+    double cat_max_ratio; /* a class may fill this much of a crop; 1: whatever it fills, and 0 the same */
     bool flip, photometric;
     double mean[3], std[3];
 } augment_options;

@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "data/loader.h"
+#include "data/augment_internal.h"
 
 /* One sample on its way: its encoded bytes, and where it goes. */
 typedef struct job {
@@ -32,12 +32,14 @@ typedef struct slot {
 } slot;
 
 /* A worker's own memory. */
-typedef struct worker {
+typedef struct loader_worker {
     loader *owner;
     image_decoder *decoder;
     image picture, label;
+    augment_plan plan;                   /* of the sample it works on, */
+    image_part picture_part, label_part; /* and what of it picture and label hold */
     augment_scratch scratch;
-} worker;
+} loader_worker;
 
 struct loader {
     loader_options options;
@@ -49,8 +51,8 @@ struct loader {
     int slot_count;
     job *jobs; /* (job_count) */
     int job_count;
-    worker *workers;    /* (options.workers) */
-    pthread_t *threads; /* (thread_count) the reader, then the workers */
+    loader_worker *workers; /* (options.workers) */
+    pthread_t *threads;     /* (thread_count) the reader, then the workers */
     int thread_count;
 
     pthread_mutex_t mutex;
@@ -66,6 +68,14 @@ struct loader {
     uint64_t failed_position;     /* (m) the earliest known */
     entrain_error error;          /* (m) of failed_position */
 };
+
+/* loader_sample.c: draw what becomes of a sample and decode the parts that this needs, checked, into the worker's memory. name: for
+ * messages. ENTRAIN_DATA. */
+entrain_status loader_decode(const loader_options *o, loader_worker *w, const shard_sample *sample, uint64_t position, const char *name,
+                             entrain_error *err);
+/* The same, then augmented into its place of its batch. */
+entrain_status loader_prepare(loader *l, loader_worker *w, const job *j, entrain_error *err);
+void loader_worker_free(loader_worker *w);
 
 /* Thread bodies: the argument is the loader, or the worker. */
 void *loader_reader_main(void *argument);

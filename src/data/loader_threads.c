@@ -1,9 +1,5 @@
 /* The loader's threads: one that reads encoded samples in order, and workers that turn each into its place of its batch. */
-#include "base/error.h"
-#include "base/simd.h"
 #include "data/loader_internal.h"
-
-enum { NAME = 512 };
 
 /* ---- shared state; all of these lock the mutex themselves unless they say otherwise ---- */
 
@@ -126,50 +122,13 @@ void *loader_reader_main(void *argument) {
 
 /* ---- workers ---- */
 
-SIMD_CLONES static bool labels_in_range(const uint8_t *labels, size_t n, int classes) {
-    const uint8_t limit = (uint8_t)classes; /* 1..255 */
-    uint8_t bad = 0;
-    for (size_t i = 0; i < n; i++) bad |= (uint8_t)(labels[i] >= limit && labels[i] != SHARD_IGNORE);
-    return bad == 0;
-}
-
-static entrain_status check_labels(const image *label, int classes, const char *name, entrain_error *err) {
-    const size_t n = (size_t)label->height * (size_t)label->width;
-    if (labels_in_range(label->data, n, classes)) return ENTRAIN_OK;
-    size_t i = 0;
-    while (label->data[i] < classes || label->data[i] == SHARD_IGNORE) i++;
-    return error_set(
-        err, ENTRAIN_DATA,
-        "%s: label %d at x=%zu, y=%zu; labels must be below %d (the number of classes) or 255 (ignored). Pack the data set again.", name,
-        label->data[i], i % (size_t)label->width, i / (size_t)label->width, classes);
-}
-
-/* Decode a job's sample, check it and augment it into its place of its batch. */
-static entrain_status prepare(loader *l, worker *w, const job *j, entrain_error *err) {
-    const loader_options *o = &l->options;
-    const shard_sample *sample = &j->sample;
-    const batch *b = &l->slots[j->slot].batch;
-    char name[NAME];
-    shard_describe(l->shards, j->index, name, sizeof name);
-
-    entrain_status status = image_decode_rgb(w->decoder, sample->image, sample->image_size, name, &w->picture, err);
-    if (status == ENTRAIN_OK) status = image_decode_label(w->decoder, sample->label, sample->label_size, name, &w->label, err);
-    if (status == ENTRAIN_OK) status = check_labels(&w->label, o->classes, name, err);
-    if (status != ENTRAIN_OK) return status;
-
-    const size_t area = (size_t)o->height * (size_t)o->width, place = (size_t)j->place;
-    status = augment_sample(&o->augment, &w->picture, &w->label, o->seed, j->position, o->height, o->width, b->images + place * area * 3,
-                            b->labels + place * area, &w->scratch, err);
-    return status == ENTRAIN_OK ? ENTRAIN_OK : error_prefix(err, "%s", name);
-}
-
 void *loader_worker_main(void *argument) {
-    worker *w = argument;
+    loader_worker *w = argument;
     loader *l = w->owner;
     bool needed = false;
     for (job *j = dequeue(l, &needed); j != NULL; j = dequeue(l, &needed)) {
         entrain_error err;
-        const bool bad = needed && prepare(l, w, j, &err) != ENTRAIN_OK;
+        const bool bad = needed && loader_prepare(l, w, j, &err) != ENTRAIN_OK;
         finish(l, j, needed, bad ? &err : NULL);
     }
     return NULL;

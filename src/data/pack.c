@@ -1,6 +1,7 @@
 /*
- * The packers' table and what drives them: deal the shards out to the ranks, write every shard under a temporary name, and give all of them
- * their final names only when every rank has found every sample good. A fault anywhere leaves the folder as it was.
+ * The packers' table and what drives them: list the split, deal its shards out to the ranks (pack_shards.c), and give them their final
+ * names only when every rank has found every sample good. A fault anywhere leaves the folder as it was; what a stopped or killed run has
+ * finished waits for the next start (pack_staging.c).
  */
 #include "data/pack.h"
 
@@ -11,11 +12,15 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "data/pack_internal.h"
+#include "data/pack_job.h"
 #include "data/shard_internal.h"
 
-static const packer *const packers[] = {&packer_camvid, &packer_synthetic};
-enum { PACKERS = sizeof packers / sizeof packers[0], SAMPLES_PER_SHARD = 1000 };
+static const packer *const packers[] = {&packer_ade20k, &packer_camvid,      &packer_cityscapes,
+                                        &packer_folder, &packer_imagefolder, &packer_synthetic};
+enum { PACKERS = sizeof packers / sizeof packers[0] };
+/* How many shards are made unless asked for: for few samples two, so that two ranks have work; never so many that a system's limit of open
+ * files is met. */
+enum { SAMPLES_PER_SHARD = 1000, LEAST_SHARDS = 2, USUAL_SHARDS = 256 };
 
 const char *pack_name(int row) {
     return row >= 0 && row < PACKERS ? packers[row]->name : NULL;
@@ -24,21 +29,6 @@ const char *pack_name(int row) {
 const char *pack_help(int row) {
     return row >= 0 && row < PACKERS ? packers[row]->help : NULL;
 }
-
-/* One run of pack on one rank. */
-typedef struct pack_job {
-    const pack_options *o;
-    comm *c;
-    const packer *packer;
-    void *state; /* the packer's */
-    shard_info info;
-    int shards;
-    shard_writer **writers; /* (shards) of this rank's shards, sealed; NULL elsewhere */
-    shard_sample sample;
-    pack_faults faults;
-    pack_progress progress;
-    int64_t bytes; /* stored by this rank */
-} pack_job;
 
 static entrain_status find_packer(const char *name, const packer **out, entrain_error *err) {
     char list[256] = "";
@@ -53,130 +43,144 @@ static entrain_status find_packer(const char *name, const packer **out, entrain_
     return error_set(err, ENTRAIN_USAGE, "pack: '%s' is no data set known here. Known are: %s.", name, list);
 }
 
-static bool is_plain_name(const char *text) {
-    return text[0] != '\0' && text[0] != '.' && strchr(text, '/') == NULL && strlen(text) < SHARD_NAME;
-}
-
-static entrain_status check_options(const pack_options *o, entrain_error *err) {
-    if (o->dataset == NULL) return error_set(err, ENTRAIN_USAGE, "pack: no data set named.");
-    if (o->split == NULL || !is_plain_name(o->split))
-        return error_set(err, ENTRAIN_USAGE, "pack: --split must be a plain name such as train or val; got '%s'.",
-                         o->split != NULL ? o->split : "");
-    if (o->out == NULL || o->out[0] == '\0') return error_set(err, ENTRAIN_USAGE, "pack: --out is needed, the folder of the shards.");
-    if (o->shards < 0 || o->shards > SHARD_MAX_SHARDS)
-        return error_set(err, ENTRAIN_USAGE, "pack: --shards %d; expected 1 to %d.", o->shards, SHARD_MAX_SHARDS);
-    return ENTRAIN_OK;
-}
-
 static entrain_status choose_shards(pack_job *j, entrain_error *err) {
-    const int64_t samples = j->info.samples_total;
-    if (j->o->shards > samples)
+    const int64_t samples = j->info->samples_total;
+    if (samples == 0 && j->listing.faults.count == 0)
+        return error_set(err, ENTRAIN_DATA, "pack %s: the split '%s' has no samples.", j->packer->name, j->o->split);
+    if (j->o->shards > samples && j->listing.faults.count == 0)
         return error_set(err, ENTRAIN_USAGE, "pack: --shards %d, but the split '%s' has only %lld samples.", j->o->shards, j->o->split,
                          (long long)samples);
     int64_t shards = (samples + SAMPLES_PER_SHARD - 1) / SAMPLES_PER_SHARD;
-    if (shards < j->packer->least_shards) shards = j->packer->least_shards;
+    if (shards < LEAST_SHARDS) shards = LEAST_SHARDS;
+    if (shards > USUAL_SHARDS) shards = USUAL_SHARDS;
+    if (j->o->shards > 0) shards = j->o->shards;
     if (shards > samples) shards = samples;
-    if (shards > SHARD_MAX_SHARDS) shards = SHARD_MAX_SHARDS;
-    j->shards = j->o->shards > 0 ? j->o->shards : (int)shards;
-    j->writers = calloc((size_t)j->shards, sizeof *j->writers);
-    return j->writers != NULL ? ENTRAIN_OK : error_set(err, ENTRAIN_DEVICE, "pack: no memory.");
-}
-
-static entrain_status prepare(pack_job *j, entrain_error *err) {
-    const pack_options *o = j->o;
-    entrain_status status = check_options(o, err);
-    if (status == ENTRAIN_OK) status = find_packer(o->dataset, &j->packer, err);
-    if (status == ENTRAIN_OK) status = j->packer->open(o, &j->info, &j->state, err);
-    if (status != ENTRAIN_OK) return status;
-    (void)snprintf(j->info.dataset, sizeof j->info.dataset, "%s", j->packer->name);
-    (void)snprintf(j->info.split, sizeof j->info.split, "%s", o->split);
-    (void)snprintf(j->info.task, sizeof j->info.task, "segmentation");
-    status = choose_shards(j, err);
-    return status == ENTRAIN_OK ? pack_check_folder(o->out, o->split, j->shards, err) : status;
-}
-
-/* Pack one shard up to the rename. A faulty sample is noted and its shard not written any further; the samples after it are still checked.
- */
-static entrain_status pack_shard(pack_job *j, int shard, entrain_error *err) {
-    int64_t begin, end;
-    comm_share(j->info.samples_total, shard, j->shards, &begin, &end);
-    entrain_status status = ENTRAIN_OK;
-    if (j->faults.count == 0) status = shard_create(j->o->out, &j->info, shard, j->shards, end - begin, &j->writers[shard], err);
-    for (int64_t i = begin; i < end && status == ENTRAIN_OK; i++) {
-        entrain_error fault = {.status = ENTRAIN_OK};
-        const entrain_status found = j->packer->sample(j->state, i, &j->sample, &fault);
-        if (found == ENTRAIN_DATA)
-            pack_faults_add(&j->faults, &fault);
-        else if (found != ENTRAIN_OK)
-            return error_set(err, found, "%s", fault.text);
-        else if (j->faults.count == 0)
-            status = shard_append(j->writers[shard], &j->sample, err);
-        j->bytes += (int64_t)(j->sample.image_size + j->sample.label_size);
-        pack_progress_step(&j->progress);
-    }
-    return status == ENTRAIN_OK && j->faults.count == 0 ? shard_seal(j->writers[shard], err) : status;
-}
-
-/* This rank's shards: every size-th. */
-static entrain_status pack_shards(pack_job *j, entrain_error *err) {
-    int64_t samples = 0, begin, end;
-    for (int shard = j->c->rank; shard < j->shards; shard += j->c->size) {
-        comm_share(j->info.samples_total, shard, j->shards, &begin, &end);
-        samples += end - begin;
-    }
-    pack_progress_begin(&j->progress, "packing", samples);
-    for (int shard = j->c->rank; shard < j->shards; shard += j->c->size) {
-        const entrain_status status = pack_shard(j, shard, err);
-        if (status != ENTRAIN_OK) return status;
-    }
-    char title[256];
-    (void)snprintf(title, sizeof title, "pack %s %s: nothing was written", j->packer->name, j->o->split);
-    return pack_faults_report(&j->faults, title, err);
-}
-
-/* Give this rank's shards their final names. */
-static entrain_status publish(pack_job *j, entrain_error *err) {
-    for (int shard = j->c->rank; shard < j->shards; shard += j->c->size) {
-        shard_writer *w = j->writers[shard];
-        j->writers[shard] = NULL;
-        const entrain_status status = shard_finish(w, err);
-        if (status != ENTRAIN_OK) return status;
-    }
+    j->staging.shards = shards > 0 ? (int)shards : 1;
     return ENTRAIN_OK;
 }
 
-static void clean_up(pack_job *j) {
-    for (int shard = 0; j->writers != NULL && shard < j->shards; shard++) shard_abandon(j->writers[shard]);
-    free(j->writers);
-    shard_sample_free(&j->sample);
-    if (j->packer != NULL) j->packer->close(j->state);
+/* "DIR/" and "DIR" are one source, to the start that goes on with another's work too. */
+static void trim_root(pack_job *j) {
+    if (j->given.root == NULL) return;
+    (void)snprintf(j->root, sizeof j->root, "%s", j->given.root);
+    for (size_t length = strlen(j->root); length > 1 && j->root[length - 1] == '/'; length--) j->root[length - 1] = '\0';
+    j->given.root = j->root;
+}
+
+/* What can be found out without looking into files. */
+static entrain_status prepare(pack_job *j, entrain_error *err) {
+    const pack_options *o = j->o;
+    j->info = calloc(1, sizeof *j->info);
+    j->table = calloc(1, sizeof *j->table);
+    if (j->info == NULL || j->table == NULL) return error_set(err, ENTRAIN_DEVICE, "pack: no memory.");
+    entrain_status status = pack_options_check(o, err);
+    if (status == ENTRAIN_OK) status = find_packer(o->dataset, &j->packer, err);
+    if (status == ENTRAIN_OK) status = pack_options_fit(o, j->packer, err);
+    if (status != ENTRAIN_OK) return status;
+    trim_root(j);
+    status = j->packer->list(o, &j->listing, j->table, j->info, err);
+    if (status != ENTRAIN_OK) return status;
+    (void)snprintf(j->info->dataset, sizeof j->info->dataset, "%s", j->packer->name);
+    (void)snprintf(j->info->split, sizeof j->info->split, "%s", o->split);
+    if (j->packer->drawing == NULL) j->info->samples_total = j->listing.count;
+    j->staging.folder = o->out;
+    j->staging.split = o->split;
+    return choose_shards(j, err);
+}
+
+/* Reading all samples, which finds the other faults, may take hours: these are known now. */
+static void tell_listing_faults(const pack_job *j) {
+    const pack_faults *f = &j->listing.faults;
+    if (f->count == 0) return;
+    log_info("%lld fault%s already, so that nothing will be written; all files are read to find what else is wrong. The first:\n%.*s",
+             (long long)f->count, f->count == 1 ? "" : "s", (int)strcspn(f->list.text, "\n"), f->list.text);
+}
+
+/* All ranks know what is to be done, and that it is the same. Collective. */
+static entrain_status begin(pack_job *j, entrain_error *err) {
+    entrain_status status = pack_agree(j->c, prepare(j, err), err); /* no rank makes the folder before all have looked */
+    if (status == ENTRAIN_OK)
+        status = pack_fingerprint(j->c, j->o, j->staging.shards, j->info, &j->listing, j->table, &j->staging.fingerprint, err);
+    if (status != ENTRAIN_OK) return status;
+    tell_listing_faults(j);
+    pack_signals_begin(); /* before, nothing is lost when the process ends */
+    status = pack_staging_begin(&j->staging, j->c, err);
+    j->begun = status == ENTRAIN_OK;
+    return status;
+}
+
+static entrain_status run(pack_job *j, entrain_error *err) {
+    entrain_status status = begin(j, err);
+    if (status != ENTRAIN_OK || j->staging.finished) return status;
+    status = pack_agree(j->c, pack_shards(j, err), err);
+    if (status != ENTRAIN_OK) return status;
+    j->begun = false; /* from here on the next start goes on, whatever happens */
+    return pack_staging_publish(&j->staging, j->c, err);
+}
+
+/* Sum up over the ranks and say what was done. Collective. */
+static entrain_status report(const pack_job *j, double since, entrain_error *err) {
+    int64_t sums[2] = {j->bytes, j->packed};
+    if (comm_allreduce(j->c, sums, 2, COMM_I64, NULL) != ENTRAIN_OK) {
+        *err = j->c->error;
+        return j->c->error.status;
+    }
+    const double seconds = log_seconds() - since;
+    char size[64];
+    (void)snprintf(size, sizeof size, ", %.1f MiB", (double)sums[0] / 1048576.0);
+    if (j->staging.resumed)
+        log_info("  of the %lld samples, %lld were packed now%s", (long long)j->info->samples_total, (long long)sums[1], size);
+    log_info("packed %s %s: %lld samples in %d shards%s, %.1f s -> %s", j->packer->name, j->o->split, (long long)j->info->samples_total,
+             j->staging.shards, j->staging.resumed ? "" : size, seconds, j->o->out);
+    return ENTRAIN_OK;
+}
+
+/* Whether a finished shard waits for the next start. */
+static bool anything_waits(const pack_job *j) {
+    bool waits = false;
+    for (int shard = 0; shard < j->staging.shards && !waits; shard++) waits = pack_staging_has(&j->staging, shard);
+    return waits;
+}
+
+/*
+ * Faults of the source: nothing half-done stays. Whatever else ends a run, a full disk, say, may be over when it is started again: what is
+ * finished waits. Collective: rank 0 clears up when no rank writes any more.
+ */
+static void tidy(pack_job *j, bool new_folder, entrain_error *err) {
+    int64_t faulty = j->faulty, waits = 0;
+    if (comm_allreduce(j->c, &faulty, 1, COMM_I64, NULL) != ENTRAIN_OK) faulty = 0; /* not known: better too much than too little */
+    const bool kept = faulty == 0 && (err->status == ENTRAIN_STOPPED || anything_waits(j));
+    if (j->begun && j->staging.mine && !kept) pack_staging_remove(&j->staging);
+    if (j->staging.mine && (new_folder || (j->begun && j->staging.resumed))) (void)rmdir(j->o->out); /* where it is empty */
+    waits = j->begun && j->staging.mine && kept;
+    if (comm_allreduce(j->c, &waits, 1, COMM_I64, NULL) == ENTRAIN_OK && waits > 0 && err->status != ENTRAIN_STOPPED)
+        (void)error_add(err, err->status, "Shards that are finished wait in %s: run the same command again to go on.", j->o->out);
+    /* that was a barrier, too: whoever ends the job now ends no rank that is still tidying up */
+}
+
+static void free_job(pack_job *j) {
+    pack_listing_free(&j->listing);
+    free(j->table);
+    free(j->info);
     free(j);
 }
 
 entrain_status pack_run(const pack_options *o, comm *c, entrain_error *err) {
-    const double begun = log_seconds();
+    const double since = log_seconds();
     entrain_error unwanted = {.status = ENTRAIN_OK};
     if (err == NULL) err = &unwanted;
     pack_job *j = calloc(1, sizeof *j);
     if (j == NULL) return error_set(err, ENTRAIN_DEVICE, "pack: no memory.");
-    j->o = o;
+    j->staging.lock = -1;
+    j->given = *o;
+    j->o = &j->given;
     j->c = c;
     const bool new_folder = o->out != NULL && access(o->out, F_OK) != 0;
-    entrain_status status = pack_agree(c, prepare(j, err), err); /* no rank makes the folder before all have looked */
-    if (status == ENTRAIN_OK) status = pack_agree(c, pack_shards(j, err), err);
-    if (status == ENTRAIN_OK) status = pack_agree(c, publish(j, err), err);
-    int64_t bytes = j->bytes;
-    if (status == ENTRAIN_OK && comm_allreduce(c, &bytes, 1, COMM_I64, NULL) != ENTRAIN_OK) {
-        *err = c->error;
-        status = c->error.status;
-    }
-    if (status == ENTRAIN_OK)
-        log_info("packed %s %s: %lld samples in %d shards, %.1f MiB, %.1f s -> %s", j->packer->name, o->split,
-                 (long long)j->info.samples_total, j->shards, (double)bytes / 1048576.0, log_seconds() - begun, o->out);
-    clean_up(j);
-    if (status != ENTRAIN_OK) {
-        (void)comm_barrier(c); /* whoever ends the job now ends no rank that is still tidying up */
-        if (new_folder) (void)rmdir(o->out);
-    }
+    entrain_status status = run(j, err);
+    if (status == ENTRAIN_OK) status = report(j, since, err);
+    if (status != ENTRAIN_OK) tidy(j, new_folder, err);
+    pack_staging_end(&j->staging);
+    pack_signals_end();
+    free_job(j);
     return status;
 }

@@ -4,11 +4,16 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "data/class_table.h"
 #include "data/image.h"
-#include "data/pack_internal.h"
+#include "data/pack_listing.h"
 #include "data/scene.h"
 
-static const pack_class synthetic_classes[SCENE_CLASSES] = {
+static const struct drawn_class {
+    const char *name;
+    uint8_t color[3];
+    uint8_t id;
+} synthetic_classes[SCENE_CLASSES] = {
     [SCENE_SKY] = {"sky", {70, 130, 180}, SCENE_SKY},
     [SCENE_BUILDING] = {"building", {128, 64, 32}, SCENE_BUILDING},
     [SCENE_ROAD] = {"road", {128, 64, 128}, SCENE_ROAD},
@@ -56,16 +61,48 @@ static entrain_status check_sides(int height, int width, entrain_error *err) {
                      width, SCENE_LEAST_SIDE, SCENE_MOST_SIDE);
 }
 
-static entrain_status synthetic_open(const pack_options *o, shard_info *info, void **state, entrain_error *err) {
-    int row;
-    const int height = o->height != 0 ? o->height : DEFAULT_HEIGHT, width = o->width != 0 ? o->width : DEFAULT_WIDTH;
+/* The size and the number of scenes that are asked for, or that are usual. */
+static void choose(const pack_options *o, int row, int64_t *images, int *height, int *width) {
+    *images = o->images != 0 ? o->images : splits[row].images;
+    *height = o->height != 0 ? o->height : DEFAULT_HEIGHT;
+    *width = o->width != 0 ? o->width : DEFAULT_WIDTH;
+}
+
+static void describe(shard_info *info) {
+    (void)snprintf(info->task, sizeof info->task, SHARD_SEGMENTATION);
+    info->classes = SCENE_CLASSES;
+    memset(info->export_ids, SCENE_VOID, sizeof info->export_ids);
+    for (int i = 0; i < SCENE_CLASSES; i++) {
+        (void)snprintf(info->names[i], sizeof info->names[i], "%s", synthetic_classes[i].name);
+        memcpy(info->colors[i], synthetic_classes[i].color, sizeof info->colors[i]);
+        info->export_ids[i] = synthetic_classes[i].id;
+    }
+}
+
+static entrain_status synthetic_list(const pack_options *o, pack_listing *listing, class_table *table, shard_info *info,
+                                     entrain_error *err) {
+    (void)listing, (void)table;
+    int row, height, width;
+    int64_t images;
     entrain_status status = find_split(o->split, &row, err);
-    if (status == ENTRAIN_OK) status = check_sides(height, width, err);
     if (status != ENTRAIN_OK) return status;
-    const int64_t images = o->images != 0 ? o->images : splits[row].images;
+    choose(o, row, &images, &height, &width);
+    status = check_sides(height, width, err);
+    if (status != ENTRAIN_OK) return status;
     if (images < 1 || images > MOST_IMAGES)
         return error_set(err, ENTRAIN_USAGE, "pack synthetic: %lld images; expected 1 to %lld.", (long long)images, (long long)MOST_IMAGES);
+    describe(info);
+    info->samples_total = images;
+    return ENTRAIN_OK;
+}
 
+/* list has found the options good. */
+static entrain_status synthetic_open(const pack_options *o, void **state, entrain_error *err) {
+    int row, height, width;
+    int64_t images;
+    const entrain_status status = find_split(o->split, &row, err);
+    if (status != ENTRAIN_OK) return status;
+    choose(o, row, &images, &height, &width);
     synthetic *s = calloc(1, sizeof *s);
     if (s != NULL) s->scene = scene_open(height, width);
     if (s == NULL || s->scene == NULL) {
@@ -75,8 +112,6 @@ static entrain_status synthetic_open(const pack_options *o, shard_info *info, vo
     s->seed = o->seed;
     s->first = (uint64_t)row << 32;
     s->split = splits[row].name;
-    pack_put_classes(info, synthetic_classes, SCENE_CLASSES, SCENE_VOID);
-    info->samples_total = images;
     *state = s;
     return ENTRAIN_OK;
 }
@@ -102,11 +137,12 @@ static entrain_status synthetic_sample(void *state, int64_t index, shard_sample 
     return status;
 }
 
+static const pack_drawing drawing = {.open = synthetic_open, .sample = synthetic_sample, .close = synthetic_close};
+
 const packer packer_synthetic = {
     .name = "synthetic",
     .help = "street scenes drawn from a seed, 8 classes; needs no --root; splits train, val, test",
-    .least_shards = 2,
-    .open = synthetic_open,
-    .sample = synthetic_sample,
-    .close = synthetic_close,
+    .takes = PACK_TAKES_DRAWING,
+    .list = synthetic_list,
+    .drawing = &drawing,
 };

@@ -18,7 +18,7 @@ typedef struct photometric {
 /* Draws nine uniforms, whatever comes of them. */
 photometric photometric_draw(random_stream *r);
 
-/* rgb (n,3), in units of 0..255; stays within 0..255. */
-void photometric_row(const photometric *p, float *rgb, int n);
+/* r, g, b (n), in units of 0..255; stay within 0..255. */
+void photometric_row(const photometric *p, float *r, float *g, float *b, int n);
 
 #endif

@@ -11,14 +11,17 @@
 
 #include "entrain/status.h"
 
-enum { SHARD_MAX_CLASSES = 255, SHARD_NAME = 64, SHARD_ID = 128, SHARD_IGNORE = 255 };
+/* Label maps have at most SHARD_MAX_CLASSES classes, classification has at most SHARD_MAX_NAMES. */
+enum { SHARD_MAX_CLASSES = 255, SHARD_MAX_NAMES = 5000, SHARD_NAME = 64, SHARD_ID = 128, SHARD_IGNORE = 255 };
+#define SHARD_SEGMENTATION "segmentation"
+#define SHARD_CLASSIFICATION "classification"
 
-/* What every shard of a split says alike, in its root attributes. */
+/* What every shard of a split says alike, in its root attributes. Large: not for the stack of a deep call. */
 typedef struct shard_info {
     char dataset[SHARD_NAME], split[SHARD_NAME], task[SHARD_NAME];
     int classes;
-    char names[SHARD_MAX_CLASSES][SHARD_NAME];
-    uint8_t colors[SHARD_MAX_CLASSES][3];
+    char names[SHARD_MAX_NAMES][SHARD_NAME];
+    uint8_t colors[SHARD_MAX_CLASSES][3]; /* this and the next: label maps alone */
     uint8_t export_ids[256]; /* the data set's own id of each class, and of 255 (attribute `export_ids`): what predict writes */
     int64_t samples_total;
 } shard_info;
@@ -30,7 +33,9 @@ typedef struct shard_sample {
     uint8_t *label;
     size_t label_size, label_capacity;
     int height, width;
-    uint32_t crc32; /* of image bytes, then label bytes (zlib's crc32) */
+    int source_height, source_width; /* before the packer resized it: the size that a submission must have; appending: 0 for the same */
+    int32_t label_class;             /* classification; there label_size is 0. -1 otherwise */
+    uint32_t crc32;                  /* of image bytes, then label bytes (zlib's crc32) */
     char id[SHARD_ID];
     int64_t index; /* in the split */
 } shard_sample;
@@ -50,12 +55,16 @@ void shard_close(shard_set *s);
 const shard_info *shard_get_info(const shard_set *s);
 int64_t shard_count(const shard_set *s);
 void shard_size(const shard_set *s, int64_t index, int *height, int *width);
+/* ENTRAIN_DATA where the shards are made for another task: "data.train (FOLDER): ... for classification, but ...". */
+entrain_status shard_require_task(const shard_set *s, const char *task, const char *key, entrain_error *err);
 /* Give the buffers of out room for any sample of the set, so that shard_read never has to grow them. false: out of memory. */
 bool shard_reserve(const shard_set *s, shard_sample *out);
 /* Read one sample and check its crc32: a mismatch is ENTRAIN_DATA naming shard, sample and id. */
 entrain_status shard_read(shard_set *s, int64_t index, shard_sample *out, entrain_error *err);
 /* "train-00000-of-00004.h5 sample 17 (id 0001TP_006690)", for messages about a sample. */
 void shard_describe(const shard_set *s, int64_t index, char *text, size_t size);
+/* Its id; the set's own memory. */
+const char *shard_id(const shard_set *s, int64_t index);
 
 /* ---- writing ---- */
 
@@ -66,7 +75,7 @@ entrain_status shard_create(const char *folder, const shard_info *info, int shar
                             entrain_error *err);
 /* Append; crc32 and index are filled by the writer. */
 entrain_status shard_append(shard_writer *w, const shard_sample *s, entrain_error *err);
-/* Finish: flush, sync, rename to its final name. The writer is freed whatever happens. */
+/* Finish: the tables, flush, sync, rename to its final name. The writer is freed whatever happens. */
 entrain_status shard_finish(shard_writer *w, entrain_error *err);
 /* Throw the unfinished shard away. */
 void shard_abandon(shard_writer *w);

@@ -24,17 +24,39 @@ static bool put_array(hid_t file, const char *name, int rank, const hsize_t dims
     return done;
 }
 
-bool shard_put_info(hid_t file, const shard_info *info, int shard, int shards) {
+bool shard_is_classification(const shard_info *info) {
+    return strcmp(info->task, SHARD_CLASSIFICATION) == 0;
+}
+
+/* The names of classification's classes: a dataset, as an attribute of thousands of names would not fit into an object's header. */
+static bool put_names(hid_t file, const shard_info *info) {
+    const hid_t text = H5Tcopy(H5T_C_S1);
+    const bool done = text >= 0 && H5Tset_size(text, SHARD_NAME) >= 0 && H5Tset_strpad(text, H5T_STR_NULLPAD) >= 0 &&
+                      H5Tset_cset(text, H5T_CSET_UTF8) >= 0 && shard_table_write(file, "classes", text, info->classes, info->names);
+    if (text >= 0) (void)H5Tclose(text);
+    return done;
+}
+
+static bool put_label_maps(hid_t file, const shard_info *info) {
     const hsize_t classes = (hsize_t)info->classes, colors[2] = {classes, 3}, ids = 256;
+    return put_array(file, "classes", 1, &classes, SHARD_NAME, info->names) && put_array(file, "colors", 2, colors, 0, info->colors) &&
+           put_array(file, "export_ids", 1, &ids, 0, info->export_ids) && hdf5_put_int64(file, "ignore", SHARD_IGNORE);
+}
+
+bool shard_put_info(hid_t file, const shard_info *info, int shard, int shards) {
     return hdf5_put_int64(file, "format_version", SHARD_FORMAT) && hdf5_put_text(file, "dataset", info->dataset) &&
            hdf5_put_text(file, "split", info->split) && hdf5_put_text(file, "task", info->task) &&
-           put_array(file, "classes", 1, &classes, SHARD_NAME, info->names) && put_array(file, "colors", 2, colors, 0, info->colors) &&
-           put_array(file, "export_ids", 1, &ids, 0, info->export_ids) && hdf5_put_int64(file, "ignore", SHARD_IGNORE) &&
+           (shard_is_classification(info) ? put_names(file, info) : put_label_maps(file, info)) &&
            hdf5_put_int64(file, "samples_total", info->samples_total) && hdf5_put_int64(file, "shard", shard) &&
            hdf5_put_int64(file, "shards", shards);
 }
 
-/* An array attribute of exactly this shape; texts end up in rows of `width` bytes, cut and closed by a zero. */
+/* A byte, not a number that would have to be cut. */
+static bool is_byte(hid_t type) {
+    return H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 1 && H5Tget_sign(type) == H5T_SGN_NONE;
+}
+
+/* An array attribute of exactly this shape; texts end up in rows of `width` bytes, filled up with zeros unless they are longer. */
 static bool get_array(hid_t file, const char *name, int rank, const hsize_t dims[], size_t width, void *values) {
     const hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
     if (attribute < 0) return false;
@@ -45,9 +67,9 @@ static bool get_array(hid_t file, const char *name, int rank, const hsize_t dims
     for (int i = 0; good && i < rank; i++) good = found[i] == dims[i];
     hid_t type = H5Tcopy(width == 0 ? H5T_NATIVE_UINT8 : H5T_C_S1);
     if (width > 0)
-        good = good && H5Tis_variable_str(stored) == 0 && H5Tset_size(type, width) >= 0 && H5Tset_strpad(type, H5T_STR_NULLTERM) >= 0;
+        good = good && H5Tis_variable_str(stored) == 0 && H5Tset_size(type, width) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
     if (width > 0) good = good && H5Tset_cset(type, H5Tget_cset(stored)) >= 0;
-    good = good && H5Tget_class(stored) == (width == 0 ? H5T_INTEGER : H5T_STRING) && H5Aread(attribute, type, values) >= 0;
+    good = good && (width == 0 ? is_byte(stored) : H5Tget_class(stored) == H5T_STRING) && H5Aread(attribute, type, values) >= 0;
     if (type >= 0) (void)H5Tclose(type);
     if (stored >= 0) (void)H5Tclose(stored);
     if (space >= 0) (void)H5Sclose(space);
@@ -69,7 +91,7 @@ static bool count_classes(hid_t file, int *classes) {
 
 static bool get_text(hid_t file, const char *name, char out[SHARD_NAME]) {
     char *text = hdf5_get_text(file, name);
-    const bool good = text != NULL && snprintf(out, SHARD_NAME, "%s", text) < SHARD_NAME;
+    const bool good = text != NULL && snprintf(out, SHARD_NAME, "%s", text) < SHARD_NAME && shard_plain_text(out, SHARD_NAME);
     free(text);
     return good;
 }
@@ -81,17 +103,23 @@ static bool get_small(hid_t file, const char *name, int64_t low, int64_t high, i
     return true;
 }
 
-bool shard_get_attributes(hid_t file, shard_info *info, int *shard, int *shards, const char **bad) {
-    int format = 0, ignore = 0;
-    memset(info, 0, sizeof *info);
-    *bad = "format_version";
-    if (!get_small(file, "format_version", SHARD_FORMAT, SHARD_FORMAT, &format)) return false;
-    *bad = "dataset";
-    if (!get_text(file, "dataset", info->dataset)) return false;
-    *bad = "split";
-    if (!get_text(file, "split", info->split)) return false;
-    *bad = "task";
-    if (!get_text(file, "task", info->task)) return false;
+static bool get_names(hid_t file, shard_info *info) {
+    int64_t count = -1;
+    const hid_t text = H5Tcopy(H5T_C_S1);
+    void *names = NULL;
+    if (text >= 0 && H5Tset_size(text, SHARD_NAME) >= 0 && H5Tset_strpad(text, H5T_STR_NULLPAD) >= 0 &&
+        H5Tset_cset(text, H5T_CSET_UTF8) >= 0)
+        names = shard_table_read(file, "classes", text, H5T_STRING, SHARD_NAME, &count);
+    if (text >= 0) (void)H5Tclose(text);
+    const bool good = names != NULL && count >= 1 && count <= SHARD_MAX_NAMES;
+    if (good) memcpy(info->names, names, (size_t)count * SHARD_NAME);
+    info->classes = good ? (int)count : 0;
+    free(names);
+    return good;
+}
+
+static bool get_label_maps(hid_t file, shard_info *info, const char **bad) {
+    int ignore = 0;
     *bad = "classes";
     if (!count_classes(file, &info->classes)) return false;
     const hsize_t classes = (hsize_t)info->classes, colors[2] = {classes, 3}, ids = 256;
@@ -101,7 +129,31 @@ bool shard_get_attributes(hid_t file, shard_info *info, int *shard, int *shards,
     *bad = "export_ids";
     if (!get_array(file, "export_ids", 1, &ids, 0, info->export_ids)) return false;
     *bad = "ignore";
-    if (!get_small(file, "ignore", SHARD_IGNORE, SHARD_IGNORE, &ignore)) return false;
+    return get_small(file, "ignore", SHARD_IGNORE, SHARD_IGNORE, &ignore);
+}
+
+static bool plain_names(const shard_info *info) {
+    for (int i = 0; i < info->classes; i++)
+        if (!shard_plain_text(info->names[i], SHARD_NAME)) return false;
+    return true;
+}
+
+bool shard_get_attributes(hid_t file, shard_info *info, int *shard, int *shards, const char **bad) {
+    int format = 0;
+    memset(info, 0, sizeof *info);
+    *bad = "format_version";
+    if (!get_small(file, "format_version", SHARD_FORMAT, SHARD_FORMAT, &format)) return false;
+    *bad = "dataset";
+    if (!get_text(file, "dataset", info->dataset)) return false;
+    *bad = "split";
+    if (!get_text(file, "split", info->split)) return false;
+    *bad = "task";
+    if (!get_text(file, "task", info->task)) return false;
+    if (!shard_is_classification(info) && strcmp(info->task, SHARD_SEGMENTATION) != 0) return false;
+    *bad = "classes";
+    if (shard_is_classification(info) ? !get_names(file, info) : !get_label_maps(file, info, bad)) return false;
+    *bad = "classes";
+    if (!plain_names(info)) return false;
     *bad = "samples_total";
     if (!hdf5_get_int64(file, "samples_total", &info->samples_total) || info->samples_total < 0) return false;
     *bad = "shards";

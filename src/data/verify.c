@@ -1,47 +1,51 @@
-/* Reading every sample of a folder of shards, as training would, and saying what is there. */
-#include <stdio.h>
+/* Reading every sample of a folder of shards, as training would, by several threads, and saying what is there (verify_table.c). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "data/image.h"
-#include "data/pack.h"
 #include "data/pack_internal.h"
+#include "data/pipeline.h"
 #include "data/shard_internal.h"
-
-enum { LABELS = 256 };
-
-/* Sums over all samples; one array, so that ranks add them up in one go. */
-typedef struct verify_counts {
-    int64_t pixels[LABELS];  /* with this label */
-    int64_t samples[LABELS]; /* that have this label */
-    int64_t bytes;
-} verify_counts;
+#include "data/verify.h"
 
 typedef struct verify_job {
+    const comm *c;
     shard_set *shards;
-    image_decoder *decoder;
-    image picture, label;
-    shard_sample sample;
     pack_faults faults;
+    pack_progress progress;
+    int64_t first; /* sample of this rank */
     verify_counts counts;
 } verify_job;
 
-static entrain_status count_labels(verify_job *j, const char *name, entrain_error *err) {
-    const int classes = shard_get_info(j->shards)->classes;
-    int64_t pixels[LABELS] = {0};
-    const size_t n = (size_t)j->label.height * (size_t)j->label.width;
-    for (size_t i = 0; i < n; i++) {
-        const int value = j->label.data[i];
-        if (value >= classes && value != SHARD_IGNORE)
-            return error_set(err, ENTRAIN_DATA, "%s: the label at x=%zu, y=%zu is %d; expected 0 to %d, or %d.", name,
-                             i % (size_t)j->label.width, i / (size_t)j->label.width, value, classes - 1, SHARD_IGNORE);
-        pixels[value]++;
+/* What a thread needs; its counts are added to the job's at the end, and whole numbers do not mind the order. */
+typedef struct verify_worker {
+    image_decoder *decoder;
+    image picture, label;
+    verify_counts counts;
+} verify_worker;
+
+typedef struct verify_item {
+    shard_sample sample;
+    entrain_error fault; /* status ENTRAIN_OK: none */
+} verify_item;
+
+/* ---- one sample ---- */
+
+static entrain_status count_labels(verify_worker *w, int classes, const char *name, entrain_error *err) {
+    int64_t pixels[VERIFY_LABELS] = {0};
+    const size_t n = (size_t)w->label.height * (size_t)w->label.width;
+    for (size_t i = 0; i < n; i++) pixels[w->label.data[i]]++;
+    for (int value = classes; value < SHARD_IGNORE; value++) {
+        if (pixels[value] == 0) continue;
+        size_t i = 0;
+        while (w->label.data[i] < classes || w->label.data[i] == SHARD_IGNORE) i++;
+        return error_set(err, ENTRAIN_DATA, "%s: the label at x=%zu, y=%zu is %d; expected 0 to %d, or %d.", name,
+                         i % (size_t)w->label.width, i / (size_t)w->label.width, w->label.data[i], classes - 1, SHARD_IGNORE);
     }
-    for (int value = 0; value < LABELS; value++) {
-        j->counts.pixels[value] += pixels[value];
-        j->counts.samples[value] += pixels[value] > 0;
+    for (int value = 0; value < VERIFY_LABELS; value++) {
+        w->counts.pixels[value] += pixels[value];
+        w->counts.samples[value] += pixels[value] > 0;
     }
     return ENTRAIN_OK;
 }
@@ -52,101 +56,145 @@ static entrain_status check_size(const image *im, const shard_sample *s, const c
                      im->height, im->width, s->height, s->width);
 }
 
-static entrain_status verify_sample(verify_job *j, int64_t index, entrain_error *err) {
+static void sum_channels(verify_worker *w) {
+    const size_t n = (size_t)w->picture.height * (size_t)w->picture.width;
+    int64_t histogram[3][256] = {{0}};
+    for (size_t i = 0; i < n; i++)
+        for (int c = 0; c < 3; c++) histogram[c][w->picture.data[3 * i + (size_t)c]]++;
+    for (int c = 0; c < 3; c++) {
+        for (int64_t value = 0; value < 256; value++) {
+            w->counts.sum[c] += value * histogram[c][value];
+            w->counts.squares[c] += value * value * histogram[c][value];
+        }
+    }
+    w->counts.image_pixels += (int64_t)n;
+}
+
+static entrain_status verify_sample(verify_worker *w, const shard_set *shards, int64_t index, const shard_sample *s, entrain_error *err) {
     char name[512];
-    shard_describe(j->shards, index, name, sizeof name);
-    shard_sample *s = &j->sample;
-    entrain_status status = shard_read(j->shards, index, s, err);
-    if (status == ENTRAIN_OK) status = image_decode_rgb(j->decoder, s->image, s->image_size, name, &j->picture, err);
-    if (status == ENTRAIN_OK) status = image_decode_label(j->decoder, s->label, s->label_size, name, &j->label, err);
-    if (status == ENTRAIN_OK) status = check_size(&j->picture, s, "image", name, err);
-    if (status == ENTRAIN_OK) status = check_size(&j->label, s, "label", name, err);
-    if (status == ENTRAIN_OK) status = count_labels(j, name, err);
-    j->counts.bytes += (int64_t)(s->image_size + s->label_size);
+    const shard_info *info = shard_get_info(shards);
+    shard_describe(shards, index, name, sizeof name);
+    entrain_status status = image_decode_rgb(w->decoder, s->image, s->image_size, name, &w->picture, err);
+    if (status == ENTRAIN_OK) status = check_size(&w->picture, s, "image", name, err);
+    if (status == ENTRAIN_OK && shard_is_classification(info)) {
+        w->counts.samples_of_class[s->label_class]++; /* in range: opening has looked */
+    } else if (status == ENTRAIN_OK) {
+        status = image_decode_label(w->decoder, s->label, s->label_size, name, &w->label, err);
+        if (status == ENTRAIN_OK) status = check_size(&w->label, s, "label", name, err);
+        if (status == ENTRAIN_OK) status = count_labels(w, info->classes, name, err);
+    }
+    if (status != ENTRAIN_OK) return status;
+    sum_channels(w);
+    w->counts.bytes += (int64_t)(s->image_size + s->label_size);
+    return ENTRAIN_OK;
+}
+
+/* ---- all of this rank's ---- */
+
+static entrain_status open_worker(void *context, void **worker, entrain_error *err) {
+    (void)context;
+    verify_worker *w = calloc(1, sizeof *w);
+    if (w != NULL) w->decoder = image_decoder_open();
+    *worker = w;
+    if (w != NULL && w->decoder != NULL) return ENTRAIN_OK;
+    free(w);
+    return error_set(err, ENTRAIN_DEVICE, "verify: no memory.");
+}
+
+static void close_worker(void *context, void *worker) {
+    verify_job *j = context;
+    verify_worker *w = worker;
+    int64_t *to = (int64_t *)&j->counts;
+    const int64_t *from = (const int64_t *)&w->counts;
+    for (size_t i = 0; i < sizeof j->counts / sizeof *to; i++) to[i] += from[i];
+    image_decoder_close(w->decoder);
+    image_free(&w->picture);
+    image_free(&w->label);
+    free(w);
+}
+
+static void close_item(void *item) {
+    verify_item *it = item;
+    shard_sample_free(&it->sample);
+}
+
+/* Faults of the data are noted; anything else ends it at once. */
+static entrain_status note(verify_item *it, entrain_status status, entrain_error *err) {
+    if (status != ENTRAIN_DATA) return status;
+    it->fault = *err;
+    return ENTRAIN_OK;
+}
+
+static entrain_status read_sample(void *context, int64_t n, void *item, entrain_error *err) {
+    const verify_job *j = context;
+    verify_item *it = item;
+    it->fault.status = ENTRAIN_OK;
+    return note(it, shard_read(j->shards, j->first + n, &it->sample, err), err);
+}
+
+static entrain_status check_sample(void *context, void *worker, int64_t n, void *item, entrain_error *err) {
+    const verify_job *j = context;
+    verify_item *it = item;
+    if (it->fault.status != ENTRAIN_OK) return ENTRAIN_OK;
+    return note(it, verify_sample(worker, j->shards, j->first + n, &it->sample, err), err);
+}
+
+static entrain_status take_sample(void *context, int64_t n, void *item, entrain_error *err) {
+    (void)n;
+    verify_job *j = context;
+    const verify_item *it = item;
+    if (it->fault.status != ENTRAIN_OK) pack_faults_add(&j->faults, &it->fault);
+    pack_progress_step(&j->progress);
+    return pack_signals_stop() ? error_set(err, ENTRAIN_STOPPED, "verify: stopped on request.") : ENTRAIN_OK;
+}
+
+/* Every rank opens every shard: one of them tells. */
+static void note_shard(void *context, const entrain_error *fault) {
+    verify_job *j = context;
+    if (j->c->rank == 0) pack_faults_add(&j->faults, fault);
+}
+
+static entrain_status verify_share(verify_job *j, const char *folder, int threads, entrain_error *err) {
+    entrain_status status = shard_open_sound(folder, note_shard, j, &j->shards, err);
+    if (status != ENTRAIN_OK) return status;
+    if (shard_count(j->shards) == 0 && shard_get_info(j->shards)->samples_total == 0 && j->faults.count == 0 && j->c->rank == 0)
+        return error_set(err, ENTRAIN_DATA, "%s: the shards hold no samples. Pack the data set again.", folder);
+    int64_t end;
+    comm_share(shard_count(j->shards), j->c->rank, j->c->size, &j->first, &end);
+    pack_progress_begin(&j->progress, "verifying", end - j->first, shard_count(j->shards));
+    const pipeline work = {.name = "verify",
+                           .context = j,
+                           .threads = pipeline_threads(threads, j->c->local_size),
+                           .item_size = sizeof(verify_item),
+                           .close_item = close_item,
+                           .open_worker = open_worker,
+                           .close_worker = close_worker,
+                           .before = read_sample,
+                           .work = check_sample,
+                           .after = take_sample};
+    status = pipeline_run(&work, end - j->first, err);
+    if (status == ENTRAIN_OK) return pack_faults_report(&j->faults, folder, err);
+    entrain_error found = {.status = ENTRAIN_OK};
+    if (status == ENTRAIN_STOPPED && pack_faults_report(&j->faults, "found so far", &found) != ENTRAIN_OK)
+        (void)error_add(err, status, "%s", found.text);
     return status;
 }
 
-/* This rank's share of the samples. Faults of the data are collected; anything else ends it at once. */
-static entrain_status verify_share(verify_job *j, const char *folder, const comm *c, entrain_error *err) {
-    entrain_status status = shard_open(folder, &j->shards, err);
-    if (status != ENTRAIN_OK) return status;
-    if (shard_count(j->shards) == 0)
-        return error_set(err, ENTRAIN_DATA, "%s: the shards hold no samples. Pack the data set again.", folder);
-    j->decoder = image_decoder_open();
-    if (j->decoder == NULL) return error_set(err, ENTRAIN_DEVICE, "verify: no memory.");
-    int64_t begin, end;
-    comm_share(shard_count(j->shards), c->rank, c->size, &begin, &end);
-    pack_progress progress;
-    pack_progress_begin(&progress, "verifying", end - begin);
-    for (int64_t i = begin; i < end; i++) {
-        entrain_error fault = {.status = ENTRAIN_OK};
-        status = verify_sample(j, i, &fault);
-        if (status == ENTRAIN_DATA)
-            pack_faults_add(&j->faults, &fault);
-        else if (status != ENTRAIN_OK)
-            return error_set(err, status, "%s", fault.text);
-        pack_progress_step(&progress);
-    }
-    return pack_faults_report(&j->faults, folder, err);
-}
-
-/* The smallest and largest height and width in the set. */
-static void size_range(const shard_set *s, int low[2], int high[2]) {
-    shard_size(s, 0, &low[0], &low[1]);
-    high[0] = low[0];
-    high[1] = low[1];
-    for (int64_t i = 1; i < shard_count(s); i++) {
-        int size[2];
-        shard_size(s, i, &size[0], &size[1]);
-        for (int k = 0; k < 2; k++) {
-            if (size[k] < low[k]) low[k] = size[k];
-            if (size[k] > high[k]) high[k] = size[k];
-        }
-    }
-}
-
-static void print_row(const verify_counts *n, int label, const char *number, const char *name, int64_t all) {
-    log_info("  %5s  %-24s %8.3f %% %9lld", number, name, 100.0 * (double)n->pixels[label] / (double)all, (long long)n->samples[label]);
-}
-
-static void print_table(const shard_set *s, const char *folder, const verify_counts *n) {
-    const shard_info *info = shard_get_info(s);
-    int low[2], high[2];
-    size_range(s, low, high);
-    int64_t all = 0;
-    for (int label = 0; label < LABELS; label++) all += n->pixels[label];
-
-    log_info("%s: %s %s (%s), all good", folder, info->dataset, info->split, info->task);
-    log_info("  %lld samples in %d shards, %.1f MiB", (long long)shard_count(s), shard_file_count(s), (double)n->bytes / 1048576.0);
-    if (low[0] == high[0] && low[1] == high[1])
-        log_info("  every image %d x %d (height x width)", low[0], low[1]);
-    else
-        log_info("  heights %d to %d, widths %d to %d", low[0], high[0], low[1], high[1]);
-    log_info("  %5s  %-24s %10s %9s", "label", "class", "pixels", "images");
-    for (int label = 0; label < info->classes; label++) {
-        char number[16];
-        (void)snprintf(number, sizeof number, "%d", label);
-        print_row(n, label, number, info->names[label], all);
-    }
-    print_row(n, SHARD_IGNORE, "255", "(ignored)", all);
-}
-
-entrain_status pack_verify(const char *folder, comm *c, entrain_error *err) {
+entrain_status pack_verify(const char *folder, int threads, comm *c, entrain_error *err) {
     entrain_error unwanted = {.status = ENTRAIN_OK};
     if (err == NULL) err = &unwanted;
     verify_job *j = calloc(1, sizeof *j);
     if (j == NULL) return error_set(err, ENTRAIN_DEVICE, "verify: no memory.");
-    entrain_status status = pack_agree(c, verify_share(j, folder, c, err), err);
+    j->c = c;
+    pack_signals_begin();
+    entrain_status status = pack_agree(c, verify_share(j, folder, threads, err), err);
+    pack_signals_end();
     if (status == ENTRAIN_OK && comm_allreduce(c, &j->counts, sizeof j->counts / sizeof(int64_t), COMM_I64, NULL) != ENTRAIN_OK) {
         *err = c->error;
         status = c->error.status;
     }
-    if (status == ENTRAIN_OK) print_table(j->shards, folder, &j->counts);
+    if (status == ENTRAIN_OK) verify_print(j->shards, folder, &j->counts);
     shard_close(j->shards);
-    image_decoder_close(j->decoder);
-    image_free(&j->picture);
-    image_free(&j->label);
-    shard_sample_free(&j->sample);
     free(j);
     return status;
 }

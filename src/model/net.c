@@ -109,21 +109,34 @@ static entrain_status allocate(net *t, entrain_error *err) {
     return ENTRAIN_OK;
 }
 
-entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err) {
-    *out = NULL;
-    net *t = calloc(1, sizeof *t);
+/* All but the memory. On failure *out, which net_free takes, may be NULL or half made. */
+static entrain_status prepare(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err) {
+    net *t = *out = calloc(1, sizeof *t);
     if (t == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the network");
     *t = (net){.g = g, .be = be, .c = c, .o = *o, .nodes = calloc((size_t)g->count, sizeof(net_node))};
-    entrain_status status = t->nodes == NULL ? error_set(err, ENTRAIN_DEVICE, "out of memory for the network") : ENTRAIN_OK;
-    if (status == ENTRAIN_OK) status = prepare_nodes(t, err);
-    if (status == ENTRAIN_OK) status = schedule_build(t, err);
+    if (t->nodes == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the network");
+    const entrain_status status = prepare_nodes(t, err);
+    return status == ENTRAIN_OK ? schedule_build(t, err) : status;
+}
+
+entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err) {
+    net *t = NULL;
+    entrain_status status = prepare(g, be, c, o, &t, err);
     if (status == ENTRAIN_OK) status = allocate(t, err);
     if (status != ENTRAIN_OK) {
         net_free(t);
-        return status;
+        t = NULL;
     }
     *out = t;
-    return ENTRAIN_OK;
+    return status;
+}
+
+entrain_status net_measure(const graph *g, backend *be, comm *c, const net_options *o, net_memory *out, entrain_error *err) {
+    net *t = NULL;
+    const entrain_status status = prepare(g, be, c, o, &t, err);
+    if (status == ENTRAIN_OK) *out = net_get_memory(t);
+    net_free(t);
+    return status;
 }
 
 void net_free(net *t) {

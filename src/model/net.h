@@ -37,6 +37,8 @@ typedef struct net_memory {
 
 entrain_status net_create(const graph *g, backend *be, comm *c, const net_options *o, net **out, entrain_error *err);
 void net_free(net *t);
+/* What such a net would need, without taking it. */
+entrain_status net_measure(const graph *g, backend *be, comm *c, const net_options *o, net_memory *out, entrain_error *err);
 
 /* Forward pass of images (n,h,w,3) of the net's type in device memory. first_position: of images[0] in the run (dropout). Collective in
  * training with synchronised bn. */

@@ -33,6 +33,10 @@ entrain_status entrain_check(entrain_job *job, const entrain_config *settings, e
         log_info(" ");
         net_print_plan(t.net);
         log_info(" ");
+        if (t.val != NULL) {
+            evaluator_describe(t.evaluator, t.val);
+            log_info(" ");
+        }
         status = print_ranks(&t);
         if (status == ENTRAIN_OK)
             log_info("\nconfiguration and shards are in order; `entrain verify %s` reads every sample", settings->c.data.train);

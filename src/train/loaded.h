@@ -17,4 +17,11 @@ typedef struct loaded {
 entrain_status loaded_open(loaded *l, const char *checkpoint, const config *c, dtype type, backend *be, entrain_error *err);
 void loaded_close(loaded *l);
 
+/* ENTRAIN_DATA where the shards of data.val (folder) have not as many classes as the network. */
+entrain_status loaded_check_classes(const loaded *l, const shard_info *info, const char *folder, entrain_error *err);
+/* The first class that has another name there; -1 for none. */
+int loaded_other_name(const loaded *l, const shard_info *info);
+/* A warning where there is one. */
+void loaded_warn_names(const loaded *l, const shard_info *info, const char *folder);
+
 #endif

@@ -10,7 +10,7 @@
 #include "base/hdf5_file.h"
 #include "base/memory.h"
 
-enum { GROUP_NAME = 300, PLANES = 16 /* classes at a time: a cache line of the source */ };
+enum { PLANES = 16 /* classes at a time: a cache line of the source */ };
 
 struct logits_file {
     hdf5_file *file; /* NULL after a failure */
@@ -55,23 +55,6 @@ entrain_status logits_finish(logits_file *f, entrain_error *err) {
     return status;
 }
 
-/* The file's name without folder and ending, made unique: "a/street.png" -> "street", then "street-2". False when libhdf5 fails. */
-static bool unique_name(hid_t file, const char *image_path, char name[GROUP_NAME]) {
-    const char *slash = strrchr(image_path, '/');
-    const char *base = slash != NULL ? slash + 1 : image_path;
-    const char *dot = strrchr(base, '.');
-    int length = (int)(dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base));
-    if (length > GROUP_NAME - 16) length = GROUP_NAME - 16;
-    if (length == 0 || strspn(base, ".") >= (size_t)length) base = "image", length = 5; /* "." is no name for a group */
-    (void)snprintf(name, GROUP_NAME, "%.*s", length, base);
-    htri_t taken = H5Lexists(file, name, H5P_DEFAULT);
-    for (int number = 2; taken > 0; number++) {
-        (void)snprintf(name, GROUP_NAME, "%.*s-%d", length, base, number);
-        taken = H5Lexists(file, name, H5P_DEFAULT);
-    }
-    return taken == 0;
-}
-
 /* planes (count,pixels) = classes first..first+count-1 of values (pixels,classes). */
 static void transpose(const float *values, size_t pixels, int classes, int first, int count, float *planes) {
     for (size_t i = 0; i < pixels; i++)
@@ -102,15 +85,15 @@ static bool write_scores(hid_t group, const char *name, const float *values, int
     return H5Dclose(set) >= 0 && done;
 }
 
-entrain_status logits_add(logits_file *f, const char *image_path, const float *small, int h, int w, const float *full, int height,
-                          int width, entrain_error *err) {
+entrain_status logits_add(logits_file *f, const char *name, const char *image_path, const float *small, int h, int w, const float *full,
+                          int height, int width, entrain_error *err) {
     const size_t a = (size_t)h * (size_t)w, b = (size_t)height * (size_t)width;
     float *planes = memory_alloc((a > b ? a : b) * PLANES * sizeof(float));
     if (planes == NULL) return error_set(err, ENTRAIN_DEVICE, "%s: out of memory for its logits.", image_path);
-    char name[GROUP_NAME];
     h5_lock();
-    const hid_t group = unique_name(f->file->id, image_path, name) ? hdf5_group(f->file->id, name) : -1;
-    bool done = group >= 0 && hdf5_put_text(group, "file", image_path) && write_scores(group, "logits", small, h, w, f->classes, planes) &&
+    const hid_t group = hdf5_group(f->file->id, name);
+    bool done = group >= 0 && hdf5_put_text(group, "file", image_path) &&
+                (small == NULL || write_scores(group, "logits", small, h, w, f->classes, planes)) &&
                 write_scores(group, "logits_full", full, height, width, f->classes, planes);
     if (group >= 0 && H5Gclose(group) < 0) done = false;
     if (f->file->write_error != 0) done = false; /* a full disk: go no further */

@@ -75,7 +75,7 @@ static entrain_status evaluate(trainer *t, jsonl *out, entrain_error *err) {
     if (norm_uses_bn(&t->c->norm) && !t->c->norm.sync &&
         comm_broadcast(t->job->c, p->stats, p->stat_floats, COMM_F32, 0, t->job->be->stream) != ENTRAIN_OK)
         return error_set(err, ENTRAIN_COMM, "%s", t->job->c->error.text);
-    entrain_status status = run_evaluate(t->job, t->evaluator, t->val, &v, err);
+    entrain_status status = run_evaluate(t->job, t->evaluator, t->val, true, &v, err);
     if (status == ENTRAIN_OK) {
         log_info("evaluation after iteration %lld: mIoU %.4f, %lld images in %.1f s", (long long)t->step, v.figures.miou,
                  (long long)shard_count(t->val), log_seconds() - since);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "train/lettering.h"
 
 void confusion_add(int64_t *matrix, int classes, const uint8_t *labels, const uint8_t *predictions, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -62,11 +63,11 @@ void metrics_print_table(const metrics *m, const shard_info *info) {
     char iou[16], accuracy[16], all[16];
     int width = (int)strlen("class");
     for (int k = 0; k < m->classes; k++)
-        if ((int)strlen(info->names[k]) > width) width = (int)strlen(info->names[k]);
+        if (lettering_letters(info->names[k]) > width) width = lettering_letters(info->names[k]);
     log_info("%-*s  %8s  %8s  %9s   (one confusion matrix over the whole set)", width, "class", "IoU", "accuracy", "pixels");
     for (int k = 0; k < m->classes; k++)
-        log_info("%-*s  %8s  %8s  %8.3f%%", width, info->names[k], figure(m->iou[k], iou), figure(m->accuracy[k], accuracy),
-                 isnan(m->share[k]) ? 0.0 : 100.0 * m->share[k]);
+        log_info("%s%*s  %8s  %8s  %8.3f%%", info->names[k], width - lettering_letters(info->names[k]), "", figure(m->iou[k], iou),
+                 figure(m->accuracy[k], accuracy), isnan(m->share[k]) ? 0.0 : 100.0 * m->share[k]);
     log_info("mIoU %s (%d of %d classes)   mean accuracy %s (%d of %d classes)   pixel accuracy %s (%lld pixels)", figure(m->miou, iou),
              m->iou_classes, m->classes, figure(m->macc, accuracy), m->acc_classes, m->classes, figure(m->aacc, all), (long long)m->valid);
     if (m->acc_classes < 2)
@@ -112,6 +113,17 @@ static bool add_classes(cJSON *object, const metrics *m, const shard_info *info)
            add(object, "acc_classes", number(m->acc_classes)) && add(object, "pixels", number((double)m->valid));
 }
 
+static cJSON *pair(const int values[2]) {
+    const double both[2] = {values[0], values[1]};
+    return values[0] > 0 ? numbers(both, 2) : cJSON_CreateNull();
+}
+
+static bool add_setting(cJSON *object, const metrics_setting *s) {
+    return add(object, "mode", cJSON_CreateString(s->mode)) &&
+           add(object, "short_sides", s->short_side_count > 0 ? numbers(s->short_sides, s->short_side_count) : cJSON_CreateNull()) &&
+           add(object, "max_side", number(s->max_side)) && add(object, "crop", pair(s->crop)) && add(object, "stride", pair(s->stride));
+}
+
 cJSON *metrics_to_json(const metrics *m, const metrics_setting *setting, const shard_info *info) {
     cJSON *object = cJSON_CreateObject();
     if (object == NULL) return NULL;
@@ -119,7 +131,7 @@ cJSON *metrics_to_json(const metrics *m, const metrics_setting *setting, const s
         add(object, "miou", number(m->miou)) && add(object, "macc", number(m->macc)) && add(object, "aacc", number(m->aacc)) &&
         add(object, "iou", numbers(m->iou, m->classes)) && add(object, "scales", numbers(setting->scales, setting->scale_count)) &&
         add(object, "flip", cJSON_CreateBool(setting->flip)) && add(object, "images", number((double)setting->images)) &&
-        (info == NULL || add_classes(object, m, info)))
+        (setting->mode == NULL || add_setting(object, setting)) && (info == NULL || add_classes(object, m, info)))
         return object;
     cJSON_Delete(object);
     return NULL;

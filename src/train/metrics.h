@@ -31,6 +31,10 @@ typedef struct metrics_setting {
     int scale_count;
     bool flip;
     int64_t images;
+    const char *mode;          /* NULL: neither it nor what follows is said */
+    const double *short_sides; /* in place of scales where there are any */
+    int short_side_count, max_side;
+    int crop[2], stride[2]; /* of windows; 0 for none */
 } metrics_setting;
 
 /* Count pixels into matrix (classes,classes), rows = truth; labels and predictions (count), label 255 is ignored. All others must be <

@@ -2,9 +2,12 @@
 #include "train/pictures.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
+#include "data/class_table.h"
 
 /* Whether another class begins to the right or below: lines one pixel wide. */
 static bool on_boundary(const uint8_t *labels, int height, int width, int y, int x) {
@@ -47,4 +50,13 @@ entrain_status picture_write_labels(const char *path, const uint8_t *labels, int
     const entrain_status status = picture_write(path, &map, err);
     free(ids);
     return status;
+}
+
+void submit_name(const char *dataset, const char *id, char name[SUBMIT_NAME]) {
+    class_table table;
+    const char *slash = strrchr(id, '/'), *base = slash == NULL ? id : slash + 1;
+    const char *suffix = class_table_builtin(dataset, &table, NULL) == ENTRAIN_OK ? table.submit_suffix : "";
+    const size_t length = strlen(base), more = strlen(suffix);
+    const bool there = length >= more && strcmp(base + length - more, suffix) == 0;
+    (void)snprintf(name, SUBMIT_NAME, "%s%s", base, there ? "" : suffix);
 }

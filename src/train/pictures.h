@@ -20,4 +20,9 @@ entrain_status picture_write_labels(const char *path, const uint8_t *labels, int
 /* An image of 1 or 3 channels as PNG. */
 entrain_status picture_write(const char *path, const image *im, entrain_error *err);
 
+enum { SUBMIT_NAME = 2 * SHARD_ID };
+/* The name, without ".png", under which the evaluation of this data set looks for the labels of a sample: its id and what the data set's
+ * table of classes has as submit_suffix. */
+void submit_name(const char *dataset, const char *id, char name[SUBMIT_NAME]);
+
 #endif

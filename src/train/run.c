@@ -132,16 +132,27 @@ entrain_status run_save_best(const trainer *t, entrain_error *err) {
 }
 
 metrics_setting run_setting(const config *c, int64_t step, int64_t images) {
-    return (metrics_setting){
-        .step = step, .scales = c->eval.scales.values, .scale_count = c->eval.scales.count, .flip = c->eval.flip, .images = images};
+    metrics_setting s = {.step = step,
+                         .scales = c->eval.scales.values,
+                         .scale_count = c->eval.scales.count,
+                         .flip = c->eval.flip,
+                         .images = images,
+                         .mode = config_name("eval.mode", (int)c->eval.mode),
+                         .short_sides = c->eval.short_sides.values,
+                         .short_side_count = c->eval.short_sides.count,
+                         .max_side = c->eval.max_side};
+    (void)config_windows(c, s.crop, s.stride);
+    return s;
 }
 
-entrain_status run_evaluate(entrain_job *job, evaluator *e, shard_set *shards, run_evaluation *out, entrain_error *err) {
+entrain_status run_evaluate(entrain_job *job, evaluator *e, shard_set *shards, bool progress, run_evaluation *out, entrain_error *err) {
     const shard_info *info = shard_get_info(shards);
     const size_t classes = (size_t)info->classes;
     out->matrix = calloc(classes * classes, sizeof *out->matrix);
     if (out->matrix == NULL) return error_set(err, ENTRAIN_DEVICE, "out of memory for the confusion matrix");
-    const entrain_status status = evaluator_confusion(e, shards, job->c, out->matrix, err);
+    bool failed = false;
+    entrain_status status = evaluator_confusion(e, shards, job->c, progress, out->matrix, &failed, err);
+    if (failed) return job_agree(job, status, err); /* all ranks are here */
     if (status != ENTRAIN_OK) return status;
     metrics_compute(out->matrix, info->classes, &out->figures);
     if (job->c->rank == 0) metrics_print_table(&out->figures, info);

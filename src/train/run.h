@@ -23,8 +23,9 @@ typedef struct run_evaluation {
     int64_t *matrix; /* (classes, classes) */
     metrics figures;
 } run_evaluation;
-/* Evaluate shards, print the table of classes. Collective. Free with run_evaluation_free whatever comes back. */
-entrain_status run_evaluate(entrain_job *job, evaluator *e, shard_set *shards, run_evaluation *out, entrain_error *err);
+/* Evaluate shards, print the table of classes; progress: and how far it is meanwhile. Collective. Free with run_evaluation_free whatever
+ * comes back. */
+entrain_status run_evaluate(entrain_job *job, evaluator *e, shard_set *shards, bool progress, run_evaluation *out, entrain_error *err);
 void run_evaluation_free(run_evaluation *v);
 /* What metrics.jsonl says about how it was done. */
 metrics_setting run_setting(const config *c, int64_t step, int64_t images);

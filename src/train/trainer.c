@@ -62,9 +62,11 @@ static entrain_status batch_size(trainer *t, entrain_error *err) {
 static entrain_status open_shards(trainer *t, entrain_error *err) {
     entrain_status status = need_folder("data.train", t->c->data.train, err);
     if (status == ENTRAIN_OK) status = shard_open(t->c->data.train, &t->train, err);
+    if (status == ENTRAIN_OK) status = shard_require_task(t->train, SHARD_SEGMENTATION, "data.train", err);
     if (status == ENTRAIN_OK && shard_count(t->train) < 1)
         status = error_set(err, ENTRAIN_DATA, "data.train (%s): holds no samples", t->c->data.train);
     if (status == ENTRAIN_OK && t->c->data.val[0] != '\0') status = shard_open(t->c->data.val, &t->val, err);
+    if (status == ENTRAIN_OK && t->val != NULL) status = shard_require_task(t->val, SHARD_SEGMENTATION, "data.val", err);
     if (status == ENTRAIN_OK) status = same_classes(t, err);
     if (status != ENTRAIN_OK) return status;
     t->classes = shard_get_info(t->train)->classes;
@@ -186,6 +188,7 @@ entrain_status trainer_start_loader(trainer *t, entrain_error *err) {
                                     .crop_w = t->c->data.crop[1],
                                     .scale_min = t->c->data.scale[0],
                                     .scale_max = t->c->data.scale[1],
+                                    .cat_max_ratio = t->c->data.cat_max_ratio,
                                     .flip = t->c->data.flip,
                                     .photometric = t->c->data.photometric},
                         .seed = t->c->train.seed,

@@ -18,7 +18,7 @@ import numpy as np
 
 TIMES = ("images_per_second", "step_ms", "data_ms", "comm_ms", "memory_mib")  # differ between equal runs
 TRAIN_KEYS = ["kind", "step", "epoch", "loss", "aux_loss", "accuracy", "lr", "grad_norm", *TIMES]
-EVAL_KEYS = ["kind", "step", "miou", "macc", "aacc", "iou", "scales", "flip", "images"]
+EVAL_KEYS = ["kind", "step", "miou", "macc", "aacc", "iou", "scales", "flip", "images", "mode", "short_sides", "max_side", "crop", "stride"]
 FOLDER = ["checkpoints", "config.json", "log.txt", "metrics.jsonl"]
 LOG_LINE = re.compile(r"iter \d+/\d+ ep \d+\.\d \| loss \d+\.\d{3} aux \d+\.\d{3} \| acc \d+\.\d% \| lr \d\.\d\de-\d\d \| grad \d+\.\d\d \| "
                       r"\d+ ms \(data \d+, comm \d+\) \| \d+\.\d img/s \| mem \d+\.\d\d GiB \| eta \d+:\d\d:\d\d")

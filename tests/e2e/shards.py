@@ -46,7 +46,8 @@ def png(array):
 
 
 def replace(file, group, sample, data):
-    """Put other encoded bytes in a sample's place; the checksum is renewed."""
+    """Put other encoded bytes in a sample's place; its checksum is renewed, the one over all tables dropped."""
+    file.attrs.pop("tables_crc32", None)
     count = len(file["height"])
     parts = [data if i == sample else encoded(file, group, i) for i in range(count)]
     del file[group]["bytes"]
@@ -92,6 +93,7 @@ def rename(folder, number, name):
         with h5py.File(path, "r+") as file:
             classes = file.attrs["classes"]
             classes[int(number)] = name.encode()
+            file.attrs.pop("tables_crc32", None)
             file.attrs.modify("classes", classes)
 
 

@@ -91,6 +91,7 @@ class Workshop:
         self.program("pack", "synthetic", "--split", "train", "--out", folder, "--images", count, "--seed", seed, "--shards", 1)
         shard, = glob.glob(os.path.join(folder, "*.h5"))
         with h5py.File(shard, "r+") as file:
+            file.attrs.pop("tables_crc32", None)
             images, labels = ([fit(image, height, width) for image in decode_all(file[group])] for group in ("images", "labels"))
             for label in labels:
                 label[: height // 5, : width // 3] = 255

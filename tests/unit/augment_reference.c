@@ -21,7 +21,7 @@ reference_draws reference_draw(const augment_options *o, uint64_t seed, uint64_t
     d.contrast_first = u[6] < 0.5;
     if (u[7] < 0.5) d.contrast = 0.5 + u[8];
     if (u[9] < 0.5) d.saturation = 0.5 + u[10];
-    if (u[11] < 0.5) d.hue = -18.0 + 36.0 * u[12];
+    if (u[11] < 0.5) d.hue = -36.0 + 72.0 * u[12];
     return d;
 }
 
@@ -109,4 +109,38 @@ void reference_augment(const augment_options *o, const image *picture, const ima
         }
     }
     free(resized);
+}
+
+static bool many_classes(const uint8_t *labels, int n, double ratio) {
+    int most = 0, valid = 0, classes = 0;
+    for (int c = 0; c < 255; c++) {
+        int count = 0;
+        for (int i = 0; i < n; i++) count += labels[i] == c;
+        most = count > most ? count : most;
+        valid += count;
+        classes += count > 0;
+    }
+    return classes >= 2 && (double)most / valid < ratio;
+}
+
+int reference_choose(const augment_options *o, uint64_t seed, uint64_t position, const image *picture, const image *label, int out_h,
+                     int out_w, reference_draws *d) {
+    if (floor(d->scale * picture->height + 0.5) <= out_h && floor(d->scale * picture->width + 0.5) <= out_w) return 1;
+    random_stream r = random_open(seed, RANDOM_AUGMENT, position);
+    for (int i = 0; i < 13; i++) (void)random_uniform(&r);
+    const size_t n = (size_t)out_h * (size_t)out_w;
+    double *pixels = malloc(3 * n * sizeof *pixels);
+    uint8_t *labels = malloc(n);
+    if (pixels == NULL || labels == NULL) abort();
+    int place = 1;
+    for (bool good = false; !good && place < 10; place += !good) {
+        reference_augment(o, picture, label, d, out_h, out_w, pixels, labels);
+        good = many_classes(labels, (int)n, o->cat_max_ratio);
+        if (good) continue;
+        d->vertical = random_uniform(&r);
+        d->horizontal = random_uniform(&r);
+    }
+    free(pixels);
+    free(labels);
+    return place;
 }

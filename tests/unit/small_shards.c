@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "data/image.h"
 #include "data/shard.h"
+#include "jpeg_maker.h"
 
 small_shards small_shards_sound(int samples) {
     return (small_shards){.samples = samples,
@@ -36,19 +37,25 @@ static void make_sample(const small_shards *s, int i, shard_sample *sample) {
     random_stream r = random_open(1, RANDOM_TEST, (uint64_t)i);
     const int vary_h = (int)random_below(&r, 21), vary_w = (int)random_below(&r, 21);
     const bool fixed = s->same_size && i != s->false_size;
-    const int height = fixed ? 24 : 20 + vary_h, width = fixed ? 32 : 20 + vary_w;
-    image picture = random_image(&r, height, width, 3), label = random_image(&r, height - (i == s->bad_size), width, 1);
+    const int factor = s->jpeg ? 4 : 1;
+    const int height = factor * (fixed ? 24 : 20 + vary_h) - (s->jpeg ? i % 3 : 0), width = factor * (fixed ? 32 : 20 + vary_w);
+    image picture = s->jpeg ? jpeg_picture(height, width, 3, (uint64_t)i) : random_image(&r, height, width, 3),
+          label = random_image(&r, height - (i == s->bad_size), width, 1);
     for (int k = 0; k < label.height * width; k++) label.data[k] = label.data[k] < 20 ? 255 : label.data[k] % SMALL_CLASSES;
     if (i == s->bad_label[0] || i == s->bad_label[1]) label.data[2 * width + 3] = SMALL_CLASSES;
 
     memset(sample, 0, sizeof *sample);
     entrain_error err;
-    assert_int_equal(image_encode_png(&picture, &sample->image, &sample->image_size, &err), ENTRAIN_OK);
+    if (s->jpeg)
+        jpeg_make(&picture, &(jpeg_kind){3, 1 + i % 2, 1 + i / 2 % 2, i % 5 == 4, 0}, &sample->image, &sample->image_size);
+    else
+        assert_int_equal(image_encode_png(&picture, &sample->image, &sample->image_size, &err), ENTRAIN_OK);
     assert_int_equal(image_encode_png(&label, &sample->label, &sample->label_size, &err), ENTRAIN_OK);
     if (i == s->bad_image) memset(sample->image, 0, sample->image_size);
     sample->height = i == s->false_size ? 24 : height;
     sample->width = i == s->false_size ? 32 : width;
     (void)snprintf(sample->id, sizeof sample->id, "picture_%d", i);
+    if (s->change != NULL) s->change(sample, i);
     image_free(&picture);
     image_free(&label);
 }

@@ -5,16 +5,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct shard_sample;
+
 enum { SMALL_CLASSES = 5, SMALL_SHARDS = 2, SMALL_PATH = 256, SMALL_NOWHERE = -1 };
 
 typedef struct small_shards {
     int samples;
-    bool same_size;          /* all 24x32; else 20..40 pixels along each axis */
-    int bad_label[2];        /* samples whose label has the value SMALL_CLASSES at x=3, y=2; SMALL_NOWHERE for none */
-    int bad_image;           /* a sample whose image is no image */
-    int bad_size;            /* a sample whose label is a row shorter than its image */
-    int false_size;          /* a sample that is said to be 24x32 and is not */
-    char folder[SMALL_PATH]; /* filled */
+    bool same_size;   /* all 24x32; else 20..40 pixels along each axis */
+    int bad_label[2]; /* samples whose label has the value SMALL_CLASSES at x=3, y=2; SMALL_NOWHERE for none */
+    int bad_image;    /* a sample whose image is no image */
+    int bad_size;     /* a sample whose label is a row shorter than its image */
+    int false_size;   /* a sample that is said to be 24x32 and is not */
+    bool jpeg;        /* images are JPEG, waves instead of noise, and four times as large along each axis, as the label maps are */
+    void (*change)(struct shard_sample *sample, int i); /* called with each sample before it is written; NULL: none */
+    char folder[SMALL_PATH];                            /* filled */
 } small_shards;
 
 /* A sound set. */

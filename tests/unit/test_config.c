@@ -74,6 +74,7 @@ static void test_defaults(void **state) {
     assert_true(parsed.schedule.power == 0.9 && parsed.schedule.warmup == 0 && parsed.schedule.milestones.count == 0 &&
                 parsed.schedule.gamma == 0.1);
     assert_true(parsed.eval.scales.count == 1 && parsed.eval.scales.values[0] == 1 && !parsed.eval.flip && parsed.eval.mode == EVAL_WHOLE);
+    assert_true(parsed.eval.short_sides.count == 0 && parsed.eval.max_side == 0 && parsed.eval.crop[0] == 0 && parsed.eval.stride[1] == 0);
 }
 
 static void test_names(void **state) {

@@ -101,8 +101,13 @@ static void test_mistakes_across_keys(void **state) {
     config_expect_mistake("{\"data\": {\"scale\": [2, 0.5]}}", NULL, "data.scale: expected [smallest, largest]; found 2 before 0.5");
     config_expect_mistake(
         "{\"eval\": {\"mode\": \"slide\"}}", NULL,
-        "eval.mode: slide needs data.crop, the size of its windows; found null there. Set data.crop, or eval.mode to whole");
+        "eval.mode: slide needs eval.crop or data.crop, the size of its windows; found null in both. Set one of them, or eval.mode to whole");
     config_expect_good("{\"eval\": {\"mode\": \"slide\"}}", "data.crop=[9,9]", NULL);
+    config_expect_good("{\"eval\": {\"mode\": \"slide\", \"crop\": [9, 8], \"stride\": [9, 8]}}", NULL, NULL);
+    config_expect_mistake("{\"eval\": {\"crop\": [9, 8], \"stride\": [9, 9]}}", NULL,
+                          "eval.stride: expected at most the window, [9, 8] (eval.crop); found [9, 9], which would leave gaps");
+    config_expect_mistake("{\"data\": {\"crop\": [5, 5]}, \"eval\": {\"stride\": [6, 5]}}", NULL,
+                          "eval.stride: expected at most the window, [5, 5] (data.crop); found [6, 5], which would leave gaps");
     /* A short trial of a long recipe: the run simply ends within its warm-up. */
     config_expect_good("{\"schedule\": {\"warmup\": 11}, \"train\": {\"iterations\": 10}}", NULL, NULL);
     config_expect_mistake("{\"schedule\": {\"milestones\": [5, 9, 9, 2]}}", NULL,
@@ -255,7 +260,7 @@ static void test_damaged_text(void **state) {
                        "eval.scales=[0.5,1]", NULL);
     char *whole = config_to_json(&parsed), *text = malloc(strlen(whole) + 16);
     random_stream r = random_open(5, RANDOM_TEST, 1);
-    for (int round = 0; round < 4000; round++) {
+    for (int round = 0; round < 6000; round++) {
         strcpy(text, whole);
         for (uint32_t edits = 1 + random_below(&r, 3); edits > 0; edits--) mutate(&r, text);
         char override[64];

@@ -87,7 +87,8 @@ static outcome train(backend *be, const char *const *settings, int count, int st
     o.step = t.step;
     keep_numbers(&t, &o);
     if (o.status == ENTRAIN_OK) {
-        assert_ok(evaluator_confusion(t.evaluator, t.val, job.c, o.matrix, &err));
+        bool failed = false;
+        assert_ok(evaluator_confusion(t.evaluator, t.val, job.c, false, o.matrix, &failed, &err));
         check_checkpoint(&t, &o);
     }
     trainer_close(&t);

@@ -14,7 +14,7 @@
 
 static void assert_distorted(photometric p, const float in[3], const double expected[3]) {
     float rgb[3] = {in[0], in[1], in[2]};
-    photometric_row(&p, rgb, 1);
+    photometric_row(&p, &rgb[0], &rgb[1], &rgb[2], 1);
     for (int c = 0; c < 3; c++) assert_true(fabs((double)rgb[c] - expected[c]) < 1e-3);
 }
 
@@ -22,9 +22,9 @@ static void assert_distorted(photometric p, const float in[3], const double expe
 static void distortions_have_their_frequencies(void **state) {
     (void)state;
     enum { N = 4000 };
-    static const double neutral[4] = {0.0, 1.0, 1.0, 0.0}, low[4] = {-32.0, 0.5, 0.5, -18.0}, high[4] = {32.0, 1.5, 1.5, 18.0};
+    static const double neutral[4] = {0.0, 1.0, 1.0, 0.0}, low[4] = {-32.0, 0.5, 0.5, -36.0}, high[4] = {32.0, 1.5, 1.5, 36.0};
     int changed[4] = {0}, first = 0;
-    double sum[4] = {0};
+    double sum[4] = {0}, widest[4] = {0};
     for (uint64_t i = 0; i < N; i++) {
         random_stream r = random_open(20, RANDOM_AUGMENT, i);
         const photometric p = photometric_draw(&r);
@@ -33,6 +33,7 @@ static void distortions_have_their_frequencies(void **state) {
         for (int k = 0; k < 4; k++) {
             assert_true(values[k] >= low[k] && values[k] <= high[k]);
             changed[k] += fabs(values[k] - neutral[k]) > 0.0;
+            widest[k] = fmax(widest[k], fabs(values[k] - neutral[k]));
             sum[k] += (values[k] - neutral[k]) / (high[k] - low[k]);
         }
         random_stream after = random_open(20, RANDOM_AUGMENT, i);
@@ -41,6 +42,7 @@ static void distortions_have_their_frequencies(void **state) {
     }
     for (int k = 0; k < 4; k++) {
         assert_true(abs(changed[k] - N / 2) < 5.0 * sqrt(N / 4.0));
+        assert_true(widest[k] > 0.49 * (high[k] - low[k]));
         assert_true(fabs(sum[k]) < 5.0 * sqrt(N / 24.0));
     }
     assert_true(abs(first - N / 2) < 5.0 * sqrt(N / 4.0));
@@ -67,13 +69,13 @@ static void distortions_of_known_colours(void **state) {
     assert_distorted(p, (float[]){200, 20, 0}, (double[]){200, 20, 0}); /* as saturated as can be */
     assert_distorted(p, (float[]){90, 90, 90}, (double[]){90, 90, 90});
     p = none;
-    p.hue = 18;
-    assert_distorted(p, (float[]){200, 0, 0}, (double[]){200, 60, 0});
-    assert_distorted(p, (float[]){0, 200, 0}, (double[]){0, 200, 60});
-    assert_distorted(p, (float[]){0, 0, 200}, (double[]){60, 0, 200});
+    p.hue = 36;
+    assert_distorted(p, (float[]){200, 0, 0}, (double[]){200, 120, 0});
+    assert_distorted(p, (float[]){0, 200, 0}, (double[]){0, 200, 120});
+    assert_distorted(p, (float[]){0, 0, 200}, (double[]){120, 0, 200});
     assert_distorted(p, (float[]){0, 0, 0}, (double[]){0, 0, 0});
-    p.hue = -18;
-    assert_distorted(p, (float[]){200, 0, 0}, (double[]){200, 0, 60});
+    p.hue = -36;
+    assert_distorted(p, (float[]){200, 0, 0}, (double[]){200, 0, 120});
     p = (photometric){.contrast = 1.5f, .saturation = 0.5f, .contrast_first = true};
     assert_distorted(p, (float[]){200, 100, 0}, (double[]){255, 202.5, 127.5});
     p.contrast_first = false;

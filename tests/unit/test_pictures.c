@@ -14,6 +14,7 @@
 #include "base/hdf5_file.h"
 #include "small_store.h"
 #include "train/logits.h"
+#include "train/output_names.h"
 #include "train/pictures.h"
 
 static char folder[STORE_PATH], path[STORE_PATH + 64];
@@ -77,6 +78,50 @@ static void test_label_map(void **state) {
     assert_non_null(strstr(err.text, "no/such/folder/a.png"));
 }
 
+/* ---- names ---- */
+
+static void test_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *name;
+    } rows[] = {{"a/street.png", "street"},
+                {"b/street.jpg", "street-2"},
+                {"street-2.png", "street-2-2"},
+                {"x/.hidden", ".hidden"},
+                {"...", "image"},
+                {"folder/", "image-2"},
+                {"no_ending", "no_ending"},
+                {"two.dots.png", "two.dots"},
+                {"street_overlay.png", "street_overlay-2"}, /* street's own overlay */
+                {"sky_overlay.png", "sky_overlay"},
+                {"sky.png", "sky-2"}};
+    output_names names = {0};
+    char stem[OUTPUT_NAME], name[OUTPUT_NAME], longest[2 * OUTPUT_NAME];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        output_stem(rows[i].file, stem);
+        assert_int_equal(output_names_give(&names, stem, name, &err), ENTRAIN_OK);
+        assert_string_equal(name, rows[i].name);
+    }
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    for (int i = 0; i < 2; i++) {
+        output_stem(longest, stem);
+        assert_int_equal(output_names_give(&names, stem, name, &err), ENTRAIN_OK);
+        assert_true(strlen(name) + strlen("_overlay.png") < OUTPUT_NAME);
+    }
+    output_names_free(&names);
+    bool failed = false;
+    assert_true(output_names_take(&names, "a", &failed) && !output_names_take(&names, "a", &failed) && !failed);
+    output_names_free(&names);
+    char *folder_name = calloc(1, 2 * OUTPUT_PATH), whole[OUTPUT_PATH];
+    assert_non_null(folder_name);
+    memset(folder_name, 'f', OUTPUT_PATH);
+    assert_int_equal(output_path(folder_name, "a", ".png", whole, &err), ENTRAIN_USAGE);
+    assert_int_equal(output_path("f", "a", ".png", whole, &err), ENTRAIN_OK);
+    assert_string_equal(whole, "f/a.png");
+    free(folder_name);
+}
+
 /* ---- logits ---- */
 
 enum { CLASSES = 37, SMALL_H = 2, SMALL_W = 3, FULL_H = 5, FULL_W = 4 };
@@ -95,9 +140,9 @@ static float *scores(int number, int h, int w) {
     return to;
 }
 
-static entrain_status add(logits_file *f, int number, const char *name) {
+static entrain_status add(logits_file *f, int number, const char *name, bool both) {
     float *small = scores(number, SMALL_H, SMALL_W), *full = scores(number, FULL_H, FULL_W);
-    const entrain_status status = logits_add(f, name, small, SMALL_H, SMALL_W, full, FULL_H, FULL_W, &err);
+    const entrain_status status = logits_add(f, name, "a/b.png", both ? small : NULL, SMALL_H, SMALL_W, full, FULL_H, FULL_W, &err);
     free(small);
     free(full);
     return status;
@@ -129,30 +174,30 @@ static void assert_scores(hid_t file, const char *name, int number, int h, int w
     (void)H5Dclose(set);
 }
 
-static void assert_image(hid_t file, const char *group, int number, const char *source) {
+static void assert_image(hid_t file, const char *group, int number, bool both) {
     char name[64];
     (void)snprintf(name, sizeof name, "%s/logits", group);
-    assert_scores(file, name, number, SMALL_H, SMALL_W);
+    assert_int_equal(H5Lexists(file, name, H5P_DEFAULT) > 0, both);
+    if (both) assert_scores(file, name, number, SMALL_H, SMALL_W);
     (void)snprintf(name, sizeof name, "%s/logits_full", group);
     assert_scores(file, name, number, FULL_H, FULL_W);
     const hid_t g = H5Gopen2(file, group, H5P_DEFAULT);
     char *text = hdf5_get_text(g, "file");
-    assert_string_equal(text, source);
+    assert_string_equal(text, "a/b.png");
     free(text);
     (void)H5Gclose(g);
 }
 
 static void test_logits(void **state) {
     (void)state;
-    static const char *const names[] = {"a/street.png", "b/street.jpg", "street-2.png", "x/.hidden", "...", "no_ending", "two.dots.png"};
-    static const char *const groups[] = {"street", "street-2", "street-2-2", ".hidden", "image", "no_ending", "two.dots"};
+    static const char *const names[] = {"street", "street-2", "two.dots"};
     logits_file *f = create();
-    for (int i = 0; i < 7; i++) assert_int_equal(add(f, i, names[i]), ENTRAIN_OK);
+    for (int i = 0; i < 3; i++) assert_int_equal(add(f, i, names[i], i != 1), ENTRAIN_OK);
     assert_false(store_exists(path)); /* complete or absent */
     assert_int_equal(logits_finish(f, &err), ENTRAIN_OK);
     hid_t file = -1;
     assert_int_equal(hdf5_open(path, &file, &err), ENTRAIN_OK);
-    for (int i = 0; i < 7; i++) assert_image(file, groups[i], i, names[i]);
+    for (int i = 0; i < 3; i++) assert_image(file, names[i], i, i != 1);
     char classes[CLASSES][SHARD_NAME];
     const hid_t attribute = H5Aopen(file, "classes", H5P_DEFAULT);
     const hid_t type = H5Aget_type(attribute);
@@ -166,7 +211,7 @@ static void test_logits(void **state) {
 static void test_abandoned_logits(void **state) {
     (void)state;
     logits_file *f = create();
-    assert_int_equal(add(f, 0, "a.png"), ENTRAIN_OK);
+    assert_int_equal(add(f, 0, "a", true), ENTRAIN_OK);
     logits_abandon(f);
     assert_false(store_exists(path));
     char temporary[STORE_PATH + 80];
@@ -183,7 +228,8 @@ static void test_full_disk(void **state) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     logits_file *f = create();
     entrain_status status = ENTRAIN_OK;
-    for (int i = 0; i < 5 && status == ENTRAIN_OK; i++) status = add(f, i, "a.png");
+    for (int i = 0; i < 5 && status == ENTRAIN_OK; i++)
+        status = add(f, i, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : i == 3 ? "d" : "e", true);
     if (status == ENTRAIN_OK)
         status = logits_finish(f, &err);
     else
@@ -197,7 +243,7 @@ static void test_full_disk(void **state) {
 int main(void) {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, make, clear)
     const struct CMUnitTest tests[] = {
-        ROW(test_overlay), ROW(test_label_map), ROW(test_logits), ROW(test_abandoned_logits), ROW(test_full_disk),
+        ROW(test_overlay), ROW(test_label_map), ROW(test_names), ROW(test_logits), ROW(test_abandoned_logits), ROW(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,27 +243,23 @@ static void too_few_and_too_many_samples(void **state) {
     shard_sample_free(&s);
 }
 
-/* A sealed shard lies under its temporary name until it is finished or thrown away. */
-static void sealing(void **state) {
+/* A staged shard does not get in the way of the set, and is a whole file of its own name. */
+static void staging(void **state) {
     (void)state;
     shard_info info;
     shard_sample s;
+    shard_writer *w = NULL;
     case_info(&info, 1);
     case_sample(0, &s);
-    for (int keep = 0; keep <= 1; keep++) {
-        shard_writer *w = NULL;
-        assert_ok(shard_create(folder, &info, 0, 1, 1, &w, &err));
-        assert_ok(shard_append(w, &s, &err));
-        assert_ok(shard_seal(w, &err));
-        assert_int_equal(access(path_of("train-00000-of-00001.h5.tmp"), F_OK), 0);
-        assert_int_not_equal(access(path_of("train-00000-of-00001.h5"), F_OK), 0);
-        if (keep)
-            assert_ok(shard_finish(w, &err));
-        else
-            shard_abandon(w);
-        assert_int_equal(files_in(folder), keep);
-    }
-    assert_int_equal(access(path_of("train-00000-of-00001.h5"), F_OK), 0);
+    assert_ok(shard_create_as(folder, SHARD_STAGED, &info, 0, 1, 1, &w, &err));
+    assert_ok(shard_append(w, &s, &err));
+    assert_ok(shard_finish(w, &err));
+    assert_int_equal(files_in(folder), 1);
+    assert_refused(folder, "holds no shards", folder);
+    assert_int_equal(rename(path_of("train-00000-of-00001.h5" SHARD_STAGED), path_of("train-00000-of-00001.h5")), 0);
+    shard_set *set = NULL;
+    assert_ok(shard_open(folder, &set, &err));
+    shard_close(set);
     shard_sample_free(&s);
 }
 
@@ -368,7 +364,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(shards_of_different_sets, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_that_do_not_add_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_few_and_too_many_samples, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(sealing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(staging, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_is_noticed_soon, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_write_keeps_the_old_shard, set_up, tear_down),

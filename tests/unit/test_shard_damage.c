@@ -4,6 +4,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/random.h"
 #include "check.h"
@@ -115,6 +117,59 @@ static void sizes_and_ids_are_protected(void **state) {
     assert_false(reads_sound());
 }
 
+/* Write a shard whose split is described by info and whose only sample has this id, and open it. */
+static entrain_status open_written(const shard_info *info, const char *id) {
+    shard_writer *w = NULL;
+    shard_set *s = NULL;
+    shard_sample sample;
+    case_sample(1, &sample);
+    (void)snprintf(sample.id, sizeof sample.id, "%s", id);
+    assert_ok(shard_create(folder, info, 0, 1, 1, &w, &err));
+    assert_ok(shard_append(w, &sample, &err));
+    assert_ok(shard_finish(w, &err));
+    shard_sample_free(&sample);
+    const entrain_status status = shard_open(folder, &s, &err);
+    shard_close(s);
+    return status;
+}
+
+/* Ids and names go into messages, into tables and into names of files. */
+static void ids_and_names_are_plain(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"",      "two\nlines", "\033[31mred", "del\177", "/etc/passwd", "..",
+                                        "../up", "a/../../b",  "a/..",        "a//b",    "a/"};
+    static const char *const good[] = {"a", "aachen/aachen_000001", "..a", "a..b/c..", "M\303\274nchen"};
+    static shard_info info;
+    case_info(&info, 1);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) assert_ok(open_written(&info, good[i]));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(open_written(&info, wrong[i]), ENTRAIN_DATA);
+        assert_non_null(strstr(err.text, "train-00000-of-00001.h5 sample 0: its id "));
+    }
+    (void)snprintf(info.names[1], sizeof info.names[1], "bell\a");
+    assert_int_equal(open_written(&info, "a"), ENTRAIN_DATA);
+    assert_non_null(strstr(err.text, "classes"));
+    info.names[1][0] = '\0';
+    assert_int_equal(open_written(&info, "a"), ENTRAIN_DATA);
+    case_info(&info, 1);
+    (void)snprintf(info.dataset, sizeof info.dataset, "\033[2J");
+    assert_int_equal(open_written(&info, "a"), ENTRAIN_DATA);
+    assert_non_null(strstr(err.text, "dataset"));
+}
+
+/* Nobody writes into the pipe: opening it must not wait for that. */
+static void a_pipe_is_no_shard(void **state) {
+    (void)state;
+    shard_set *s = NULL;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    (void)alarm(30);
+    assert_int_equal(shard_open(folder, &s, &err), ENTRAIN_DATA);
+    (void)alarm(0);
+    assert_non_null(strstr(err.text, "train-00000-of-00001.h5"));
+    assert_int_equal(unlink(path), 0);
+}
+
 static void random_damage(void **state) {
     (void)state;
     put(sound, sound_size);
@@ -150,6 +205,8 @@ int main(void) {
         cmocka_unit_test(a_flipped_byte_is_found),
         cmocka_unit_test(a_flipped_label_is_found),
         cmocka_unit_test(sizes_and_ids_are_protected),
+        cmocka_unit_test(ids_and_names_are_plain),
+        cmocka_unit_test(a_pipe_is_no_shard),
         cmocka_unit_test(random_damage),
         cmocka_unit_test(truncation),
     };
