@@ -20,7 +20,7 @@ CC=clang build build-clang "" -DENTRAIN_CUDA=OFF
 echo "== building with AddressSanitizer and UndefinedBehaviorSanitizer"
 CC=gcc build build-address "" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=address -DCMAKE_BUILD_TYPE=RelWithDebInfo
 echo "== building the threaded parts with ThreadSanitizer"
-CC=gcc build build-thread "test_loader test_loader_faults test_pipeline test_pack_stored test_verify test_unpack" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
+CC=gcc build build-thread "test_loader test_loader_faults test_loader_parts test_pipeline test_pack_stored test_verify test_unpack" -DENTRAIN_CUDA=OFF -DENTRAIN_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 if has_cuda build; then
     echo "== building the CUDA code for simulation: plain, with AddressSanitizer, with the race checker"
     CC=gcc CXX=g++ build build-cusim "" -DENTRAIN_CUDA=SIMULATE
