@@ -10,19 +10,19 @@
 #include "data/pipeline.h"
 #include "data/shard_internal.h"
 
-/* A shard that is to be written. */
-typedef struct todo_shard {
+/* A shard of this rank that is not there yet. */
+typedef struct missing_shard {
     int shard;
     int64_t begin, end; /* samples of the split */
     int64_t first;      /* how many of this rank's samples come before it */
-} todo_shard;
+} missing_shard;
 
 typedef struct packing {
     pack_job *j;
-    todo_shard *todo;
-    int todo_count, current; /* the shard being written */
-    int64_t samples;         /* of this rank */
-    shard_writer *writer;    /* of the current shard; NULL between shards, and from the first fault on */
+    missing_shard *missing;
+    int missing_count, current; /* the shard being written */
+    int64_t samples;            /* of this rank */
+    shard_writer *writer;       /* of the current shard; NULL between shards, and from the first fault on */
     pack_faults faults;
     pack_progress progress;
 } packing;
@@ -34,11 +34,11 @@ static void share_of(const pack_job *j, int shard, int64_t *begin, int64_t *end)
 }
 
 /* The shards that are not there yet: this rank's into the list, the samples of all into *all. */
-static entrain_status list_todo(packing *p, int64_t *all, entrain_error *err) {
+static entrain_status list_missing(packing *p, int64_t *all, entrain_error *err) {
     const pack_job *j = p->j;
     *all = 0;
-    p->todo = calloc((size_t)j->staging.shards, sizeof *p->todo);
-    if (p->todo == NULL) return error_set(err, ENTRAIN_DEVICE, "pack: no memory.");
+    p->missing = calloc((size_t)j->staging.shards, sizeof *p->missing);
+    if (p->missing == NULL) return error_set(err, ENTRAIN_DEVICE, "pack: no memory.");
     int there = 0;
     for (int shard = 0; shard < j->staging.shards; shard++) {
         int64_t begin, end;
@@ -49,7 +49,7 @@ static entrain_status list_todo(packing *p, int64_t *all, entrain_error *err) {
         }
         *all += end - begin;
         if (shard % j->c->size != j->c->rank) continue;
-        p->todo[p->todo_count++] = (todo_shard){.shard = shard, .begin = begin, .end = end, .first = p->samples};
+        p->missing[p->missing_count++] = (missing_shard){.shard = shard, .begin = begin, .end = end, .first = p->samples};
         p->samples += end - begin;
     }
     if (j->staging.resumed) log_info("going on: %d of %d shards are there from an earlier start", there, j->staging.shards);
@@ -58,15 +58,15 @@ static entrain_status list_todo(packing *p, int64_t *all, entrain_error *err) {
 
 /* The sample of the split that is this rank's n-th. */
 static int64_t sample_of(const packing *p, int64_t n) {
-    int low = 0, high = p->todo_count - 1;
+    int low = 0, high = p->missing_count - 1;
     while (low < high) {
         const int middle = (low + high + 1) / 2;
-        if (p->todo[middle].first <= n)
+        if (p->missing[middle].first <= n)
             low = middle;
         else
             high = middle - 1;
     }
-    return p->todo[low].begin + n - p->todo[low].first;
+    return p->missing[low].begin + n - p->missing[low].first;
 }
 
 /* ---- samples: any thread ---- */
@@ -114,7 +114,7 @@ static void give_up_writing(packing *p) {
 
 static entrain_status store_sample(packing *p, int64_t n, const shard_sample *sample, entrain_error *err) {
     pack_job *j = p->j;
-    const todo_shard *t = &p->todo[p->current];
+    const missing_shard *t = &p->missing[p->current];
     entrain_status status = ENTRAIN_OK;
     if (p->writer == NULL)
         status = shard_create_as(j->o->out, SHARD_STAGED, j->info, t->shard, j->staging.shards, t->end - t->begin, &p->writer, err);
@@ -148,7 +148,7 @@ static entrain_status take_sample(void *context, int64_t n, void *item, entrain_
 static entrain_status run(packing *p, entrain_error *err) {
     const pack_job *j = p->j;
     int64_t all = 0;
-    const entrain_status status = list_todo(p, &all, err);
+    const entrain_status status = list_missing(p, &all, err);
     if (status != ENTRAIN_OK) return status;
     if (j->c->rank == 0) p->faults = j->listing.faults; /* every rank has found them */
     pack_progress_begin(&p->progress, "packing", p->samples, all);
@@ -174,7 +174,7 @@ entrain_status pack_shards(pack_job *j, entrain_error *err) {
     (void)snprintf(title, sizeof title, "pack %s %s: nothing was written", j->packer->name, j->o->split);
     j->faulty = status == ENTRAIN_OK && p->faults.count > 0;
     if (status == ENTRAIN_OK) status = pack_faults_report(&p->faults, title, err);
-    free(p->todo);
+    free(p->missing);
     free(p);
     return status;
 }

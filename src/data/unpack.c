@@ -1,4 +1,4 @@
-/* Shards back to files. Samples are read in order by the caller's thread; the others decode labels, map them back, and write. */
+/* Shards back to files: images as they are stored, labels mapped back (ids lead nowhere else: opening has looked). */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,27 +9,20 @@
 #include "data/file_internal.h"
 #include "data/image_internal.h"
 #include "data/pack_internal.h"
-#include "data/pipeline.h"
 #include "data/shard_internal.h"
+#include "data/shard_walk.h"
 
 typedef struct unpack_job {
     const char *out;
     bool train_ids;
     shard_set *shards;
     pack_faults faults;
-    pack_progress progress;
-    int64_t first; /* sample of this rank */
 } unpack_job;
 
 typedef struct unpack_worker {
     image_decoder *decoder;
     image label;
 } unpack_worker;
-
-typedef struct unpack_item {
-    shard_sample sample;
-    entrain_error fault; /* status ENTRAIN_OK: none */
-} unpack_item;
 
 /* ---- names ---- */
 
@@ -155,14 +148,13 @@ static entrain_status write_label(const unpack_job *j, unpack_worker *w, const s
     return status;
 }
 
-static entrain_status unpack_sample(const unpack_job *j, unpack_worker *w, int64_t index, const shard_sample *s, entrain_error *err) {
+static entrain_status unpack_sample(void *context, void *worker, int64_t index, const shard_sample *s, entrain_error *err) {
+    const unpack_job *j = context;
     char name[512];
     shard_describe(j->shards, index, name, sizeof name);
-    if (!shard_path_stays(s->id))
-        return error_set(err, ENTRAIN_DATA, "%s: a file of this name would not lie within %s; it is not written.", name, j->out);
     const entrain_status status = write_image(j, s, name, err);
     if (status != ENTRAIN_OK || shard_is_classification(shard_get_info(j->shards))) return status;
-    return write_label(j, w, s, name, err);
+    return write_label(j, worker, s, name, err);
 }
 
 /* ---- all of this rank's ---- */
@@ -185,60 +177,23 @@ static void close_worker(void *context, void *worker) {
     free(w);
 }
 
-static void close_item(void *item) {
-    unpack_item *it = item;
-    shard_sample_free(&it->sample);
-}
-
-/* Faults of the data are noted; anything else ends it at once. */
-static entrain_status note(unpack_item *it, entrain_status status, entrain_error *err) {
-    if (status != ENTRAIN_DATA) return status;
-    it->fault = *err;
-    return ENTRAIN_OK;
-}
-
-static entrain_status read_sample(void *context, int64_t n, void *item, entrain_error *err) {
-    const unpack_job *j = context;
-    unpack_item *it = item;
-    it->fault.status = ENTRAIN_OK;
-    return note(it, shard_read(j->shards, j->first + n, &it->sample, err), err);
-}
-
-static entrain_status work_on_sample(void *context, void *worker, int64_t n, void *item, entrain_error *err) {
-    const unpack_job *j = context;
-    unpack_item *it = item;
-    if (it->fault.status != ENTRAIN_OK) return ENTRAIN_OK;
-    return note(it, unpack_sample(j, worker, j->first + n, &it->sample, err), err);
-}
-
-static entrain_status take_sample(void *context, int64_t n, void *item, entrain_error *err) {
-    (void)n;
-    unpack_job *j = context;
-    const unpack_item *it = item;
-    if (it->fault.status != ENTRAIN_OK) pack_faults_add(&j->faults, &it->fault);
-    pack_progress_step(&j->progress);
-    return pack_signals_stop() ? error_set(err, ENTRAIN_STOPPED, "unpack: stopped on request; not all files are written.") : ENTRAIN_OK;
-}
-
 static entrain_status unpack_share(unpack_job *j, const char *folder, int threads, const comm *c, entrain_error *err) {
     entrain_status status = shard_open(folder, &j->shards, err);
     if (status == ENTRAIN_OK) status = check_paths(j, err);
     if (status == ENTRAIN_OK) status = file_make_folder(j->out, err);
     if (status != ENTRAIN_OK) return status;
-    int64_t end;
-    comm_share(shard_count(j->shards), c->rank, c->size, &j->first, &end);
-    pack_progress_begin(&j->progress, "unpacking", end - j->first, shard_count(j->shards));
-    const pipeline work = {.name = "unpack",
-                           .context = j,
-                           .threads = pipeline_threads(threads, c->local_size),
-                           .item_size = sizeof(unpack_item),
-                           .close_item = close_item,
-                           .open_worker = open_worker,
-                           .close_worker = close_worker,
-                           .before = read_sample,
-                           .work = work_on_sample,
-                           .after = take_sample};
-    status = pipeline_run(&work, end - j->first, err);
+    const shard_walk walk = {.name = "unpack",
+                             .verb = "unpacking",
+                             .stopped = "stopped on request; not all files are written.",
+                             .shards = j->shards,
+                             .c = c,
+                             .threads = threads,
+                             .faults = &j->faults,
+                             .context = j,
+                             .open_worker = open_worker,
+                             .close_worker = close_worker,
+                             .sample = unpack_sample};
+    status = shard_walk_run(&walk, err);
     return status == ENTRAIN_OK ? pack_faults_report(&j->faults, "unpack: not all files were written", err) : status;
 }
 

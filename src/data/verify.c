@@ -5,16 +5,14 @@
 #include "base/error.h"
 #include "data/image.h"
 #include "data/pack_internal.h"
-#include "data/pipeline.h"
 #include "data/shard_internal.h"
+#include "data/shard_walk.h"
 #include "data/verify.h"
 
 typedef struct verify_job {
     const comm *c;
     shard_set *shards;
     pack_faults faults;
-    pack_progress progress;
-    int64_t first; /* sample of this rank */
     verify_counts counts;
 } verify_job;
 
@@ -24,11 +22,6 @@ typedef struct verify_worker {
     image picture, label;
     verify_counts counts;
 } verify_worker;
-
-typedef struct verify_item {
-    shard_sample sample;
-    entrain_error fault; /* status ENTRAIN_OK: none */
-} verify_item;
 
 /* ---- one sample ---- */
 
@@ -70,7 +63,9 @@ static void sum_channels(verify_worker *w) {
     w->counts.image_pixels += (int64_t)n;
 }
 
-static entrain_status verify_sample(verify_worker *w, const shard_set *shards, int64_t index, const shard_sample *s, entrain_error *err) {
+static entrain_status verify_sample(void *context, void *worker, int64_t index, const shard_sample *s, entrain_error *err) {
+    const shard_set *shards = ((const verify_job *)context)->shards;
+    verify_worker *w = worker;
     char name[512];
     const shard_info *info = shard_get_info(shards);
     shard_describe(shards, index, name, sizeof name);
@@ -113,41 +108,6 @@ static void close_worker(void *context, void *worker) {
     free(w);
 }
 
-static void close_item(void *item) {
-    verify_item *it = item;
-    shard_sample_free(&it->sample);
-}
-
-/* Faults of the data are noted; anything else ends it at once. */
-static entrain_status note(verify_item *it, entrain_status status, entrain_error *err) {
-    if (status != ENTRAIN_DATA) return status;
-    it->fault = *err;
-    return ENTRAIN_OK;
-}
-
-static entrain_status read_sample(void *context, int64_t n, void *item, entrain_error *err) {
-    const verify_job *j = context;
-    verify_item *it = item;
-    it->fault.status = ENTRAIN_OK;
-    return note(it, shard_read(j->shards, j->first + n, &it->sample, err), err);
-}
-
-static entrain_status check_sample(void *context, void *worker, int64_t n, void *item, entrain_error *err) {
-    const verify_job *j = context;
-    verify_item *it = item;
-    if (it->fault.status != ENTRAIN_OK) return ENTRAIN_OK;
-    return note(it, verify_sample(worker, j->shards, j->first + n, &it->sample, err), err);
-}
-
-static entrain_status take_sample(void *context, int64_t n, void *item, entrain_error *err) {
-    (void)n;
-    verify_job *j = context;
-    const verify_item *it = item;
-    if (it->fault.status != ENTRAIN_OK) pack_faults_add(&j->faults, &it->fault);
-    pack_progress_step(&j->progress);
-    return pack_signals_stop() ? error_set(err, ENTRAIN_STOPPED, "verify: stopped on request.") : ENTRAIN_OK;
-}
-
 /* Every rank opens every shard: one of them tells. */
 static void note_shard(void *context, const entrain_error *fault) {
     verify_job *j = context;
@@ -159,20 +119,18 @@ static entrain_status verify_share(verify_job *j, const char *folder, int thread
     if (status != ENTRAIN_OK) return status;
     if (shard_count(j->shards) == 0 && shard_get_info(j->shards)->samples_total == 0 && j->faults.count == 0 && j->c->rank == 0)
         return error_set(err, ENTRAIN_DATA, "%s: the shards hold no samples. Pack the data set again.", folder);
-    int64_t end;
-    comm_share(shard_count(j->shards), j->c->rank, j->c->size, &j->first, &end);
-    pack_progress_begin(&j->progress, "verifying", end - j->first, shard_count(j->shards));
-    const pipeline work = {.name = "verify",
-                           .context = j,
-                           .threads = pipeline_threads(threads, j->c->local_size),
-                           .item_size = sizeof(verify_item),
-                           .close_item = close_item,
-                           .open_worker = open_worker,
-                           .close_worker = close_worker,
-                           .before = read_sample,
-                           .work = check_sample,
-                           .after = take_sample};
-    status = pipeline_run(&work, end - j->first, err);
+    const shard_walk walk = {.name = "verify",
+                             .verb = "verifying",
+                             .stopped = "stopped on request.",
+                             .shards = j->shards,
+                             .c = j->c,
+                             .threads = threads,
+                             .faults = &j->faults,
+                             .context = j,
+                             .open_worker = open_worker,
+                             .close_worker = close_worker,
+                             .sample = verify_sample};
+    status = shard_walk_run(&walk, err);
     if (status == ENTRAIN_OK) return pack_faults_report(&j->faults, folder, err);
     entrain_error found = {.status = ENTRAIN_OK};
     if (status == ENTRAIN_STOPPED && pack_faults_report(&j->faults, "found so far", &found) != ENTRAIN_OK)

@@ -13,13 +13,11 @@
 #include "comm/comm.h"
 #include "data/image.h"
 #include "data/pack_internal.h"
-#include "shard_case.h"
+#include "pack_case.h"
 
 enum { SHARDS = 5, IMAGES = 11, SIDE = 48 };
 
 static comm *world;
-static entrain_error err;
-static char folder[CASE_FOLDER];
 
 /* Rank 0's new folder, known to all. */
 static int set_up(void **state) {
@@ -35,35 +33,16 @@ static int tear_down(void **state) {
     return comm_barrier(world) != ENTRAIN_OK;
 }
 
-static const char *in_folder(const char *name) {
-    static char paths[4][CASE_PATH];
-    static int turn;
-    turn = (turn + 1) % 4;
-    (void)snprintf(paths[turn], CASE_PATH, "%s/%s", folder, name);
-    return paths[turn];
-}
-
-static void assert_same_file(const char *one, const char *other) {
-    uint8_t *a = NULL, *b = NULL;
-    size_t a_size = 0, b_size = 0;
-    assert_ok(file_read(one, &a, &a_size, &err));
-    assert_ok(file_read(other, &b, &b_size, &err));
-    assert_int_equal(a_size, b_size);
-    assert_memory_equal(a, b, a_size);
-    free(a);
-    free(b);
-}
-
 static void as_many_ranks_and_threads_as_you_like(void **state) {
     (void)state;
     pack_options o = {.dataset = "synthetic", .split = "train", .shards = SHARDS, .images = IMAGES, .height = SIDE, .width = SIDE};
     if (world->rank == 0) {
-        comm *self = NULL;
-        assert_ok(comm_open_self(&self, &err));
+        comm *alone = NULL;
+        assert_ok(comm_open_self(&alone, &err));
         o.out = in_folder("alone");
         o.threads = 1;
-        assert_ok(pack_run(&o, self, &err));
-        comm_close(self);
+        assert_ok(pack_run(&o, alone, &err));
+        comm_close(alone);
     }
     char out[CASE_PATH];
     o.out = out;
@@ -93,8 +72,8 @@ static void going_on_with_other_ranks(void **state) {
     if (world->rank == 0) {
         const pid_t child = fork();
         if (child == 0) { /* alone, and killed when the second shard waits */
-            comm *self = NULL;
-            if (comm_open_self(&self, &err) == ENTRAIN_OK) (void)pack_run(&o, self, &err);
+            comm *alone = NULL;
+            if (comm_open_self(&alone, &err) == ENTRAIN_OK) (void)pack_run(&o, alone, &err);
             _exit(0);
         }
         for (int t = 0; t < 20000 && access(in_folder("out/val-00001-of-00005.h5.staged"), F_OK) != 0; t++) (void)usleep(50);
